@@ -1,0 +1,124 @@
+package ref
+
+import (
+	"math"
+
+	"aquifer/backends"
+	"aquifer/runtime/plan"
+)
+
+// kvLayer keeps keys and values of one attention layer, (KVBlocks*KVBlock, heads*dim) each. A slot is
+// block*KVBlock + position%KVBlock.
+type kvLayer struct {
+	keys, values     []float32 // KV type F32
+	keys16, values16 []uint16  // KV type F16
+}
+
+func newKVLayer(t plan.DType, n int64) *kvLayer {
+	if t == plan.F16 {
+		return &kvLayer{keys16: make([]uint16, n), values16: make([]uint16, n)}
+	}
+	return &kvLayer{keys: make([]float32, n), values: make([]float32, n)}
+}
+
+func (l *kvLayer) store(at int, keys, values []float32) {
+	if l.keys16 == nil {
+		copy(l.keys[at:], keys)
+		copy(l.values[at:], values)
+		return
+	}
+	for i := range keys {
+		l.keys16[at+i], l.values16[at+i] = toF16(keys[i]), toF16(values[i])
+	}
+}
+
+func (l *kvLayer) copyBlock(dst, src, n int) {
+	if l.keys16 == nil {
+		copy(l.keys[dst*n:][:n], l.keys[src*n:][:n])
+		copy(l.values[dst*n:][:n], l.values[src*n:][:n])
+		return
+	}
+	copy(l.keys16[dst*n:][:n], l.keys16[src*n:][:n])
+	copy(l.values16[dst*n:][:n], l.values16[src*n:][:n])
+}
+
+// score returns the product of a query with the key at offset at.
+func (l *kvLayer) score(at int, query []float32) (s float64) {
+	if l.keys16 == nil {
+		for i, k := range l.keys[at:][:len(query)] {
+			s += float64(query[i]) * float64(k)
+		}
+		return s
+	}
+	for i, k := range l.keys16[at:][:len(query)] {
+		s += float64(query[i]) * float64(fromF16(k))
+	}
+	return s
+}
+
+// addValue adds weight times the value at offset at to sum.
+func (l *kvLayer) addValue(sum []float64, weight float64, at int) {
+	if l.values16 == nil {
+		for i, v := range l.values[at:][:len(sum)] {
+			sum[i] += weight * float64(v)
+		}
+		return
+	}
+	for i, v := range l.values16[at:][:len(sum)] {
+		sum[i] += weight * float64(fromF16(v))
+	}
+}
+
+func (p *program) attention(op *plan.Op, runs []backends.Run) {
+	layer, kv := p.plan.Layers[op.I[0]], p.kv[op.I[0]]
+	heads, window := int(op.I[1]), int(op.I[2])
+	width := layer.Heads * layer.Dim
+	slot := func(t, pos int) int {
+		block := runs[p.sequences[t]].Blocks[pos/plan.KVBlock]
+		return (int(block)*plan.KVBlock + pos%plan.KVBlock) * width
+	}
+	for t, pos := range p.positions {
+		kv.store(slot(t, int(pos)), p.row(op.In[1], t, width), p.row(op.In[2], t, width))
+	}
+	p.parallel(len(p.positions)*heads, func(thread, i int) {
+		t, h := i/heads, i%heads
+		query := p.row(op.In[0], t, heads*layer.Dim)[h*layer.Dim:][:layer.Dim]
+		out := p.row(op.Out[0], t, heads*layer.Dim)[h*layer.Dim:][:layer.Dim]
+		column := h / (heads / layer.Heads) * layer.Dim
+
+		last, first := int(p.positions[t]), 0
+		if window > 0 {
+			first = max(0, last-window+1)
+		}
+		weights := p.rows[thread][:last-first+1]
+		sum := p.rows[thread][len(weights):][:layer.Dim]
+		for k := range weights {
+			s := kv.score(slot(t, first+k)+column, query)
+			weights[k] = softCap(s*float64(op.F[0]), float64(op.F[1]))
+		}
+		softmax(weights)
+		clear(sum)
+		for k, w := range weights {
+			kv.addValue(sum, w, slot(t, first+k)+column)
+		}
+		for d, v := range sum {
+			out[d] = float32(v)
+		}
+	})
+}
+
+// softmax works in place. A NaN, or an infinite maximum, makes every weight NaN.
+func softmax(x []float64) {
+	top := math.Inf(-1)
+	for _, v := range x {
+		top = math.Max(top, v) // NaN if either is
+	}
+	var sum float64
+	for i, v := range x {
+		x[i] = math.Exp(v - top)
+		sum += x[i]
+	}
+	for i := range x {
+		x[i] /= sum
+	}
+}
