@@ -1,0 +1,104 @@
+package sched
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Work is the share of one sequence in a step: its tokens Pos..Pos+N-1.
+type Work struct {
+	Seq    *Seq
+	Pos, N int
+	Logits bool // these are its last known tokens, so the next one is to be chosen
+}
+
+// Expired is a sequence that was removed because its time is over.
+type Expired struct {
+	Seq *Seq
+	Err error // ErrQueueTimeout or ErrDeadline
+}
+
+// Round is a step to run. Its slices are valid until the next call of Round.
+type Round struct {
+	Work    []Work // single tokens first; empty if nothing can run
+	Expired []Expired
+}
+
+// Round removes the sequences whose time is over, admits waiting ones and makes up the next step. When the step has
+// run, the caller calls Ran for each Work and then, for those with Logits, Append or End. While a sequence waits,
+// Work is never empty.
+func (s *Scheduler) Round(now time.Time) Round {
+	s.out.Work, s.out.Expired = s.out.Work[:0], s.out.Expired[:0]
+	s.expire(now)
+	s.admit()
+	s.share()
+	for _, q := range s.running {
+		if q.left() == 1 {
+			s.emit(q)
+		}
+	}
+	for _, q := range s.prompts {
+		s.emit(q)
+	}
+	return s.out
+}
+
+func (s *Scheduler) emit(q *Seq) {
+	s.out.Work = append(s.out.Work, Work{Seq: q, Pos: q.done, N: q.grant, Logits: q.grant == q.left()})
+}
+
+// share sets the grants of all running sequences and collects those with prompts in s.prompts.
+func (s *Scheduler) share() {
+	s.round++
+	s.prompts, s.claims = s.prompts[:0], s.claims[:0]
+	single := 0
+	for _, q := range s.running {
+		switch q.left() {
+		case 0: // its next token is not known yet
+		case 1:
+			q.grant = 1
+			single++
+		default:
+			s.prompts = append(s.prompts, q)
+		}
+	}
+	// StepTokens is at least Seqs, so there is a token for every prompt.
+	budget := s.cfg.StepTokens - single
+	if single > 0 {
+		budget = min(budget, max(s.cfg.MixTokens, len(s.prompts)))
+	}
+	budget -= len(s.prompts)
+	for _, q := range s.prompts {
+		q.grant = 1
+		l := q.lane
+		if l.round != s.round {
+			l.round, l.want = s.round, 0
+			s.claims = append(s.claims, l)
+		}
+		l.want += q.left() - 1
+	}
+	// In both loops the smallest claim comes first, and what it does not need is left to the others.
+	slices.SortStableFunc(s.claims, func(a, b *lane) int { return cmp.Compare(a.want, b.want) })
+	for i, l := range s.claims {
+		l.share = min(l.want, budget/(len(s.claims)-i))
+		budget -= l.share
+	}
+	slices.SortStableFunc(s.prompts, func(a, b *Seq) int { return cmp.Compare(a.left(), b.left()) })
+	for _, l := range s.claims {
+		rest := 0
+		for _, q := range s.prompts {
+			if q.lane == l {
+				rest++
+			}
+		}
+		for _, q := range s.prompts {
+			if q.lane == l {
+				more := min(q.left()-1, l.share/rest)
+				q.grant += more
+				l.share -= more
+				rest--
+			}
+		}
+	}
+}

@@ -1,0 +1,233 @@
+// Package sched decides which sequences take part in the next step and with how many tokens. It is logic only: no
+// goroutines, no clock (the time is an argument), no tokens and no device. The engine calls it under one lock. The
+// package imports runtime/kv, nothing else of ours.
+//
+// Admission. A waiting sequence starts when a slot is free and the KV blocks for its whole possible length are: they
+// are reserved at once, so a sequence that has started never waits for memory and no two can block each other. The
+// alternative, to start on credit and to recompute a victim when memory runs out, would fill the cache better, but
+// its recomputed keys and values pass through prefill kernels instead of decode kernels, and an answer would come to
+// depend on the others. Keys (API clients) take turns; within a key the order is first come, first served. A
+// sequence at the head that does not fit yet is not overtaken, so a large one starts as soon as enough others have
+// ended.
+//
+// Batching. Every started sequence moves on in every step. Those with a single token left to run (the usual decode)
+// get it first. The rest of the step's tokens go to prompts: one token each, then equal shares for the keys, and
+// within a key for its sequences, where the share that a short prompt does not need passes to the longer ones. So a
+// short prompt behind a long one is through after a few steps.
+package sched
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"aquifer/runtime/kv"
+)
+
+// Errors of Add and reasons of Expired.
+var (
+	ErrFull         = errors.New("sched: the queue is full")
+	ErrQueueTimeout = errors.New("sched: waited too long in the queue")
+	ErrDeadline     = errors.New("sched: the deadline has passed")
+)
+
+// Config has the limits of a scheduler.
+type Config struct {
+	Seqs         int           // sequences that run at a time, at least 1
+	StepTokens   int           // tokens of a step, at least Seqs
+	MixTokens    int           // prompt tokens of a step in which other sequences decode, at least 1; it bounds their delay
+	Queue        int           // sequences that may wait when all slots are taken
+	QueueTimeout time.Duration // longest wait; 0 means no limit
+}
+
+// Seq is one sequence. The caller fills in the first fields before Add and then leaves it to the scheduler.
+type Seq struct {
+	Key      string    // whose turn it is; sequences of one client share a key
+	Len      int       // tokens known so far: first the prompt, then Append adds
+	Max      int       // tokens it may grow to
+	Deadline time.Time // it is expired from then on, waiting or running; zero means none
+	Owner    any       // the caller's
+
+	Table kv.Table // blocks for Max positions while it runs
+
+	state state
+	lane  *lane
+	done  int       // tokens that have been run
+	until time.Time // end of the wait, zero for none
+	grant int       // tokens in the round being made
+}
+
+type state uint8
+
+const (
+	idle state = iota // before Add, after the end
+	waiting
+	running
+)
+
+// Running reports whether the sequence has been admitted and has not ended.
+func (s *Seq) Running() bool { return s.state == running }
+
+// left returns the number of known tokens that still have to be run.
+func (s *Seq) left() int { return s.Len - s.done }
+
+// lane holds the sequences of a key.
+type lane struct {
+	key     string
+	waiting []*Seq // first come first
+	running int
+
+	round uint64 // in which want and share are meant
+	want  int    // prompt tokens
+	share int
+}
+
+// Scheduler is the state of all sequences from Add until they end.
+type Scheduler struct {
+	cfg     Config
+	pool    *kv.Pool
+	lanes   map[string]*lane // those with waiting or running sequences
+	turns   []*lane          // those with waiting ones, the next to be served first
+	waiting int
+	running []*Seq // in order of admission
+
+	round   uint64
+	prompts []*Seq  // scratch of share
+	claims  []*lane // likewise
+	out     Round
+}
+
+// New returns a scheduler that takes KV blocks from pool. It panics if the limits break the rules of Config.
+func New(cfg Config, pool *kv.Pool) *Scheduler {
+	if cfg.Seqs < 1 || cfg.StepTokens < cfg.Seqs || cfg.MixTokens < 1 || cfg.Queue < 0 || cfg.QueueTimeout < 0 {
+		panic(fmt.Sprintf("sched: invalid limits %+v", cfg))
+	}
+	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}}
+}
+
+// Waiting returns the number of sequences that have not been admitted.
+func (s *Scheduler) Waiting() int { return s.waiting }
+
+// Running returns the number of admitted sequences.
+func (s *Scheduler) Running() int { return len(s.running) }
+
+// All calls f for every sequence, running or waiting.
+func (s *Scheduler) All(f func(*Seq)) {
+	for _, q := range s.running {
+		f(q)
+	}
+	for _, l := range s.turns {
+		for _, q := range l.waiting {
+			f(q)
+		}
+	}
+}
+
+// Add queues a sequence. It fails with ErrFull if too many wait already (a sequence for which there is a free slot
+// does not count), and in other ways if the sequence could never run.
+func (s *Scheduler) Add(q *Seq, now time.Time) error {
+	switch {
+	case q.state != idle:
+		return errors.New("sched: the sequence has been added already")
+	case q.Len < 1 || q.Max < q.Len:
+		return fmt.Errorf("sched: a sequence of %d tokens that may grow to %d", q.Len, q.Max)
+	case kv.Blocks(q.Max) > s.pool.Total():
+		return fmt.Errorf("sched: a sequence of %d tokens needs %d KV blocks of %d", q.Max, kv.Blocks(q.Max), s.pool.Total())
+	case s.waiting-(s.cfg.Seqs-len(s.running)) >= s.cfg.Queue:
+		return ErrFull
+	}
+	l := s.lanes[q.Key]
+	if l == nil {
+		l = &lane{key: q.Key}
+		s.lanes[q.Key] = l
+	}
+	if len(l.waiting) == 0 {
+		s.turns = append(s.turns, l)
+	}
+	l.waiting = append(l.waiting, q)
+	s.waiting++
+	q.state, q.lane, q.done, q.until = waiting, l, 0, time.Time{}
+	if s.cfg.QueueTimeout > 0 {
+		q.until = now.Add(s.cfg.QueueTimeout)
+	}
+	return nil
+}
+
+// Ran records that a share of the last round has been run. It does nothing if the sequence has ended since.
+func (s *Scheduler) Ran(w Work) {
+	if w.Seq.state == running {
+		w.Seq.done += w.N
+	}
+}
+
+// Append records that a running sequence, all of whose tokens have been run, got one more.
+func (s *Scheduler) Append(q *Seq) {
+	if q.state != running || q.left() != 0 || q.Len == q.Max {
+		panic(fmt.Sprintf("sched: append to a sequence in state %d with %d of %d tokens, %d run", q.state, q.Len, q.Max, q.done))
+	}
+	q.Len++
+}
+
+// End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended.
+func (s *Scheduler) End(q *Seq) {
+	l := q.lane
+	switch q.state {
+	case idle:
+		return
+	case waiting:
+		i := slices.Index(l.waiting, q)
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		s.waiting--
+		if len(l.waiting) == 0 {
+			i := slices.Index(s.turns, l)
+			s.turns = slices.Delete(s.turns, i, i+1)
+		}
+	case running:
+		i := slices.Index(s.running, q)
+		s.running = slices.Delete(s.running, i, i+1)
+		l.running--
+		s.pool.Drop(&q.Table)
+	}
+	q.state, q.lane = idle, nil
+	if l.running == 0 && len(l.waiting) == 0 {
+		delete(s.lanes, l.key)
+	}
+}
+
+// admit starts waiting sequences while there are slots and blocks.
+func (s *Scheduler) admit() {
+	for len(s.running) < s.cfg.Seqs && len(s.turns) > 0 {
+		l := s.turns[0]
+		q := l.waiting[0]
+		if !s.pool.Grow(&q.Table, q.Max) {
+			return
+		}
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		s.waiting--
+		l.running++
+		// The lane goes to the end of the turns, or away.
+		s.turns = slices.Delete(s.turns, 0, 1)
+		if len(l.waiting) > 0 {
+			s.turns = append(s.turns, l)
+		}
+		q.state = running
+		s.running = append(s.running, q)
+	}
+}
+
+// expire moves sequences past their time to s.out.Expired.
+func (s *Scheduler) expire(now time.Time) {
+	past := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	s.All(func(q *Seq) {
+		switch {
+		case past(q.Deadline):
+			s.out.Expired = append(s.out.Expired, Expired{q, ErrDeadline})
+		case q.state == waiting && past(q.until):
+			s.out.Expired = append(s.out.Expired, Expired{q, ErrQueueTimeout})
+		}
+	})
+	for _, e := range s.out.Expired {
+		s.End(e.Seq)
+	}
+}

@@ -1,0 +1,259 @@
+package sched
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"aquifer/runtime/kv"
+	"aquifer/runtime/plan"
+)
+
+func TestConfig(t *testing.T) {
+	good := Config{Seqs: 2, StepTokens: 2, MixTokens: 1}
+	New(good, kv.NewPool(1))
+	for _, change := range []func(*Config){
+		func(c *Config) { c.Seqs = 0 },
+		func(c *Config) { c.StepTokens = 1 },
+		func(c *Config) { c.MixTokens = 0 },
+		func(c *Config) { c.Queue = -1 },
+		func(c *Config) { c.QueueTimeout = -1 },
+	} {
+		bad := good
+		change(&bad)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%+v was accepted", bad)
+				}
+			}()
+			New(bad, kv.NewPool(1))
+		}()
+	}
+}
+
+func TestAddRefuses(t *testing.T) {
+	s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8, Queue: 1}, kv.NewPool(2))
+	now := time.Unix(0, 0)
+	for name, q := range map[string]*Seq{
+		"no tokens": {Max: 4},
+		"max below": {Len: 5, Max: 4},
+		"too large": {Len: 1, Max: 2*plan.KVBlock + 1},
+	} {
+		if err := s.Add(q, now); err == nil || errors.Is(err, ErrFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	first := &Seq{Len: 1, Max: 2 * plan.KVBlock}
+	if err := s.Add(first, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(first, now); err == nil {
+		t.Error("the same sequence was added twice")
+	}
+	// The first takes the free slot, the second the one place in the queue.
+	if err := s.Add(&Seq{Len: 1, Max: 1}, now); err != nil {
+		t.Error(err)
+	}
+	if err := s.Add(&Seq{Len: 1, Max: 1}, now); !errors.Is(err, ErrFull) {
+		t.Errorf("third: %v, want %v", err, ErrFull)
+	}
+	// An ended sequence can come back.
+	s.End(first)
+	if err := s.Add(first, now); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTurns: a client with one request is served next, however many another has queued.
+func TestTurns(t *testing.T) {
+	m := newSim(t, Config{Seqs: 1, StepTokens: 8, MixTokens: 8, Queue: 100}, 10)
+	for range 20 {
+		m.add("greedy", 4, 4, 4, 0)
+	}
+	m.round(nil)
+	late := m.add("modest", 4, 4, 4, 0)
+	for m.live[&late.Seq] != nil {
+		m.round(nil)
+	}
+	if m.ended > 3 {
+		t.Errorf("%d answers of the other key came first", m.ended-1)
+	}
+	m.drain(1000)
+}
+
+// TestShortPromptBehindLong: prompts share a step, so a short one is not stuck behind long ones of its own key or of
+// another.
+func TestShortPromptBehindLong(t *testing.T) {
+	for _, keys := range [][2]string{{"a", "a"}, {"a", "b"}} {
+		m := newSim(t, Config{Seqs: 8, StepTokens: 64, MixTokens: 64, Queue: 8}, 2000)
+		for range 7 {
+			m.add(keys[0], 5000, 1, 1, 0)
+		}
+		m.round(nil)
+		short := m.add(keys[1], 32, 1, 1, 0)
+		before := m.rounds
+		for m.live[&short.Seq] != nil {
+			m.round(nil)
+		}
+		// An equal share of 64 tokens among 8 is 8, of 64 among two keys 32; one round more for the answer.
+		want := 5
+		if keys[0] != keys[1] {
+			want = 3
+		}
+		if got := m.rounds - before; got > want {
+			t.Errorf("keys %v: the short prompt took %d rounds, want %d", keys, got, want)
+		}
+		m.drain(10000)
+	}
+}
+
+// TestKeysShareSteps: two keys get equal parts of a step, not the sequences.
+func TestKeysShareSteps(t *testing.T) {
+	m := newSim(t, Config{Seqs: 4, StepTokens: 104, MixTokens: 104, Queue: 8}, 2000)
+	for _, key := range []string{"a", "a", "a", "b"} {
+		m.add(key, 5000, 1, 1, 0)
+	}
+	r := m.s.Round(m.now)
+	got := map[string]int{}
+	for _, w := range r.Work {
+		got[w.Seq.Key] += w.N
+	}
+	// One token for each of the four, then 50 for each key.
+	if got["a"] != 53 || got["b"] != 51 {
+		t.Errorf("tokens by key: %v", got)
+	}
+}
+
+// TestDecodeFirst: with others decoding, prompts get MixTokens at most, and no sequence misses a round.
+func TestDecodeFirst(t *testing.T) {
+	m := newSim(t, Config{Seqs: 3, StepTokens: 100, MixTokens: 10, Queue: 8}, 100)
+	m.add("", 1, 50, 50, 0)
+	m.add("", 1, 50, 50, 0)
+	m.round(nil)
+	m.add("", 80, 1, 1, 0)
+	r := m.s.Round(m.now)
+	if len(r.Work) != 3 || r.Work[0].N != 1 || r.Work[1].N != 1 || r.Work[2].N != 10 {
+		t.Errorf("work %+v", r.Work)
+	}
+}
+
+// TestLargeIsNotOvertaken: a sequence that needs all the memory starts when what runs has ended, although small ones
+// that would fit keep coming.
+func TestLargeIsNotOvertaken(t *testing.T) {
+	m := newSim(t, Config{Seqs: 4, StepTokens: 64, MixTokens: 64, Queue: 1000}, 10)
+	m.add("small", 10, 20, 20, 0)
+	m.round(nil)
+	large := m.add("large", 10*plan.KVBlock-5, 5, 5, 0)
+	for large.admitted < 0 {
+		m.add("small", 10, 20, 20, 0)
+		m.round(nil)
+		if m.rounds > 60 {
+			t.Fatal("the large sequence starves")
+		}
+	}
+	m.drain(10000)
+}
+
+func TestTimes(t *testing.T) {
+	m := newSim(t, Config{Seqs: 1, StepTokens: 8, MixTokens: 8, Queue: 8, QueueTimeout: time.Second}, 100)
+	m.add("", 1, 1000, 1000, 0)
+	m.round(nil)
+	queued := m.add("", 1, 1, 1, 0)
+	deadline := m.add("", 1, 1, 1, 500*time.Millisecond)
+	start := m.now
+	left := func(c *client) bool { return m.live[&c.Seq] == nil }
+	for m.now.Sub(start) < 500*time.Millisecond {
+		m.round(nil)
+	}
+	if m.round(nil); !left(deadline) || left(queued) {
+		t.Errorf("after the deadline: %d expired", m.expired)
+	}
+	for m.now.Sub(start) < time.Second {
+		m.round(nil)
+	}
+	if m.round(nil); !left(queued) {
+		t.Error("the queue timeout has passed")
+	}
+	// A running sequence has no queue timeout, but a deadline.
+	if m.s.Running() != 1 {
+		t.Errorf("%d running", m.s.Running())
+	}
+	for q := range m.live {
+		q.Deadline = m.now
+	}
+	if m.round(nil); len(m.live) != 0 || m.pool.Free() != 100 {
+		t.Error("the deadline of a running sequence has passed")
+	}
+}
+
+func TestAppendMisuse(t *testing.T) {
+	for name, f := range map[string]func(s *Scheduler, q *Seq){
+		"not run yet": func(s *Scheduler, q *Seq) { s.Round(time.Time{}); s.Append(q) },
+		"waiting":     func(s *Scheduler, q *Seq) { s.Append(q) },
+		"past max": func(s *Scheduler, q *Seq) {
+			for range 3 {
+				s.Ran(s.Round(time.Time{}).Work[0])
+				s.Append(q)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8}, kv.NewPool(1))
+			q := &Seq{Len: 1, Max: 3}
+			if err := s.Add(q, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f(s, q)
+		})
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	s := New(Config{Seqs: 8, StepTokens: 256, MixTokens: 64, Queue: 8}, kv.NewPool(1000))
+	seqs := make([]*Seq, 8)
+	for i := range seqs {
+		seqs[i] = &Seq{Key: string(rune('a' + i%3)), Len: 1 + 200*(i%2), Max: 2000}
+		if err := s.Add(seqs[i], time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Unix(5, 0)
+	round := func() {
+		for _, w := range s.Round(now).Work {
+			s.Ran(w)
+			if w.Logits {
+				s.Append(w.Seq)
+			}
+		}
+	}
+	for range 100 {
+		round()
+	}
+	if n := testing.AllocsPerRun(500, round); n != 0 {
+		t.Errorf("%v allocations per round", n)
+	}
+}
+
+func BenchmarkRound(b *testing.B) {
+	s := New(Config{Seqs: 8, StepTokens: 256, MixTokens: 64, Queue: 512}, kv.NewPool(1<<20))
+	for i := range 500 {
+		if err := s.Add(&Seq{Key: string(rune('a' + i%7)), Len: 100, Max: 1 << 20}, time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	now := time.Unix(5, 0)
+	for b.Loop() {
+		for _, w := range s.Round(now).Work {
+			s.Ran(w)
+			if w.Logits && w.Seq.Len < w.Seq.Max {
+				s.Append(w.Seq)
+			}
+		}
+	}
+}

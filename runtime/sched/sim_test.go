@@ -1,0 +1,321 @@
+package sched
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"aquifer/runtime/kv"
+)
+
+// client is a sequence as the simulated engine sees it.
+type client struct {
+	Seq
+	prompt, stop int // tokens of the prompt; length at which it ends
+	number       int // order of arrival
+	added        time.Time
+	admitted     int // round of admission, -1 before
+	ran          int // tokens run, counted here
+}
+
+// sim plays engine and clients and checks every round against the rules in the package comment.
+type sim struct {
+	t        *testing.T
+	cfg      Config
+	s        *Scheduler
+	pool     *kv.Pool
+	now      time.Time
+	live     map[*Seq]*client
+	number   int
+	rounds   int
+	ended    int
+	expired  int
+	canceled int
+	refused  int
+}
+
+func newSim(t *testing.T, cfg Config, blocks int) *sim {
+	t.Helper()
+	pool := kv.NewPool(blocks)
+	return &sim{
+		t: t, cfg: cfg, s: New(cfg, pool), pool: pool, now: time.Unix(1e9, 0), live: map[*Seq]*client{},
+	}
+}
+
+// add brings a client whose answer has extra tokens and ends after stop of them; nil if it was refused.
+func (m *sim) add(key string, prompt, extra, stop int, deadline time.Duration) *client {
+	c := &client{prompt: prompt, stop: prompt + min(stop, extra), number: m.number, added: m.now, admitted: -1}
+	c.Key, c.Len, c.Max, c.Owner = key, prompt, prompt+extra, c
+	if deadline > 0 {
+		c.Deadline = m.now.Add(deadline)
+	}
+	full := m.s.Waiting()-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
+	switch err := m.s.Add(&c.Seq, m.now); {
+	case full && err == ErrFull:
+		m.refused++
+		return nil
+	case full || err != nil:
+		m.t.Fatalf("Add with %d waiting, %d running: %v", m.s.Waiting(), m.s.Running(), err)
+	}
+	m.number++
+	m.live[&c.Seq] = c
+	return c
+}
+
+func (m *sim) cancel(c *client) {
+	if m.live[&c.Seq] == nil {
+		return
+	}
+	m.s.End(&c.Seq)
+	m.s.End(&c.Seq) // a second time does nothing
+	delete(m.live, &c.Seq)
+	m.canceled++
+}
+
+// round runs one round; between, if not nil, is called while the step "runs".
+func (m *sim) round(between func()) {
+	t := m.t
+	t.Helper()
+	m.rounds++
+	r := m.s.Round(m.now)
+	for _, e := range r.Expired {
+		c := m.live[e.Seq]
+		late := !e.Seq.Deadline.IsZero() && !m.now.Before(e.Seq.Deadline)
+		waited := c.admitted < 0 && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
+		if e.Err == ErrDeadline && !late || e.Err == ErrQueueTimeout && !waited || e.Err == nil {
+			t.Fatalf("sequence %d expired with %v", c.number, e.Err)
+		}
+		delete(m.live, e.Seq)
+		m.expired++
+	}
+	m.checkAccount()
+	for q, c := range m.live {
+		if !q.Deadline.IsZero() && !m.now.Before(q.Deadline) {
+			t.Fatalf("sequence %d is past its deadline", c.number)
+		}
+		if q.Running() && c.admitted < 0 {
+			c.admitted = m.rounds
+		}
+	}
+	// First come, first served within a key.
+	var fresh []*client
+	for _, c := range m.live {
+		if c.admitted == m.rounds {
+			fresh = append(fresh, c)
+		}
+	}
+	slices.SortFunc(fresh, func(a, b *client) int { return a.number - b.number })
+	for _, c := range fresh {
+		for _, w := range m.live {
+			if w.Key == c.Key && w.admitted < 0 && w.number < c.number {
+				t.Fatalf("sequence %d overtook %d of the same key", c.number, w.number)
+			}
+		}
+	}
+	m.checkWork(r.Work)
+	work := slices.Clone(r.Work)
+	if between != nil {
+		between()
+	}
+	m.now = m.now.Add(10 * time.Millisecond)
+	for _, w := range work {
+		m.s.Ran(w)
+		c := m.live[w.Seq]
+		if c == nil {
+			continue // cancelled while the step ran
+		}
+		c.ran += w.N
+		if !w.Logits {
+			continue
+		}
+		if c.Len >= c.stop {
+			m.s.End(w.Seq)
+			delete(m.live, w.Seq)
+			m.ended++
+			continue
+		}
+		m.s.Append(w.Seq)
+	}
+}
+
+func (m *sim) checkAccount() {
+	m.t.Helper()
+	var tables []*kv.Table
+	running := 0
+	for q, c := range m.live {
+		if !q.Running() {
+			if len(q.Table.Blocks) != 0 {
+				m.t.Fatalf("waiting sequence %d holds blocks", c.number)
+			}
+			continue
+		}
+		running++
+		if len(q.Table.Blocks) != kv.Blocks(q.Max) {
+			m.t.Fatalf("sequence %d of %d tokens holds %d blocks", c.number, q.Max, len(q.Table.Blocks))
+		}
+		tables = append(tables, &q.Table)
+	}
+	if err := m.pool.Check(tables...); err != nil {
+		m.t.Fatal(err)
+	}
+	if running != m.s.Running() || len(m.live)-running != m.s.Waiting() || running > m.cfg.Seqs {
+		m.t.Fatalf("%d running, %d waiting; the scheduler says %d, %d", running, len(m.live)-running,
+			m.s.Running(), m.s.Waiting())
+	}
+}
+
+func (m *sim) checkWork(work []Work) {
+	t := m.t
+	t.Helper()
+	if len(work) == 0 && m.s.Waiting() > 0 {
+		t.Fatalf("nothing runs although %d wait", m.s.Waiting())
+	}
+	total, single, prompts, partial := 0, 0, 0, 0
+	seen := map[*Seq]bool{}
+	for _, w := range work {
+		c := m.live[w.Seq]
+		if c == nil || seen[w.Seq] || !w.Seq.Running() {
+			t.Fatalf("work for a sequence that is gone, waiting or listed twice")
+		}
+		seen[w.Seq] = true
+		if w.Pos != c.ran || w.N < 1 || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
+			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
+		}
+		total += w.N
+		if w.Seq.Len-w.Pos == 1 {
+			single++
+			if prompts > 0 {
+				t.Fatal("a single token behind a prompt")
+			}
+		} else {
+			prompts++
+			if !w.Logits {
+				partial++
+			}
+		}
+	}
+	// Every sequence that runs moves on.
+	if len(seen) != m.s.Running() {
+		t.Fatalf("%d of %d running sequences in the round", len(seen), m.s.Running())
+	}
+	limit := m.cfg.StepTokens
+	if single > 0 {
+		limit = min(limit, single+max(m.cfg.MixTokens, prompts))
+	}
+	if total > limit {
+		t.Fatalf("%d tokens in a step of at most %d", total, limit)
+	}
+	// No token is wasted while a prompt could use it.
+	if partial > 0 && total != limit {
+		t.Fatalf("%d of %d tokens used, %d prompts left over", total, limit, partial)
+	}
+}
+
+// drain runs until everything has ended.
+func (m *sim) drain(limit int) {
+	m.t.Helper()
+	for i := 0; len(m.live) > 0; i++ {
+		if i > limit {
+			m.t.Fatalf("%d sequences are left after %d rounds", len(m.live), limit)
+		}
+		m.round(nil)
+	}
+	if m.pool.Free() != m.pool.Total() || m.s.Waiting()+m.s.Running() != 0 || len(m.s.lanes) != 0 || len(m.s.turns) != 0 {
+		m.t.Fatalf("left at the end: %d blocks, %d waiting, %d running, %d lanes", m.pool.Total()-m.pool.Free(),
+			m.s.Waiting(), m.s.Running(), len(m.s.lanes))
+	}
+	if m.number != m.ended+m.expired+m.canceled {
+		m.t.Fatalf("%d came, %d ended, %d expired, %d cancelled", m.number, m.ended, m.expired, m.canceled)
+	}
+}
+
+// TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
+func TestRandomArrivals(t *testing.T) {
+	arrivals := 0
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
+		cfg.StepTokens = cfg.Seqs + rng.IntN(100)
+		cfg.MixTokens = 1 + rng.IntN(40)
+		if rng.IntN(2) == 0 {
+			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
+		}
+		blocks := 8 + rng.IntN(60)
+		m := newSim(t, cfg, blocks)
+		var clients []*client
+		for range 400 {
+			for range rng.IntN(3) {
+				prompt := 1 + rng.IntN(rng.IntN(120)+1)
+				extra := rng.IntN(100)
+				var deadline time.Duration
+				if rng.IntN(10) == 0 {
+					deadline = time.Duration(1+rng.IntN(2000)) * time.Millisecond
+				}
+				key := string(rune('a' + rng.IntN(1+rng.IntN(5))))
+				if c := m.add(key, prompt, extra, rng.IntN(100), deadline); c != nil {
+					clients = append(clients, c)
+				}
+			}
+			m.round(func() {
+				if len(clients) > 0 && rng.IntN(4) == 0 {
+					m.cancel(clients[rng.IntN(len(clients))])
+				}
+			})
+			if len(clients) > 0 && rng.IntN(6) == 0 {
+				m.cancel(clients[len(clients)-1])
+			}
+		}
+		m.drain(100000)
+		arrivals += m.number
+	}
+	if arrivals < 5000 {
+		t.Errorf("only %d arrivals", arrivals)
+	}
+}
+
+// FuzzSched plays the bytes as arrivals, cancellations and rounds.
+func FuzzSched(f *testing.F) {
+	f.Add([]byte{4, 20, 5, 3, 10, 0, 0, 10, 20, 5, 1, 1, 1, 0, 1, 100, 0, 2, 3, 0, 1, 1})
+	f.Add([]byte{1, 0, 0, 0, 1, 3, 0, 1, 255, 255, 1, 2, 0, 1, 1, 1, 1, 1, 2, 0})
+	f.Add([]byte{8, 255, 1, 1, 60, 1, 0, 0, 200, 9, 0, 1, 200, 9, 0, 2, 3, 9, 1, 1, 1, 3, 7, 2, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		next := func() int {
+			if len(data) == 0 {
+				return 0
+			}
+			b := data[0]
+			data = data[1:]
+			return int(b)
+		}
+		cfg := Config{Seqs: 1 + next()%16}
+		cfg.StepTokens = cfg.Seqs + next()
+		cfg.MixTokens, cfg.Queue = 1+next(), next()%32
+		blocks := 16 + next()
+		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
+		m := newSim(t, cfg, blocks)
+		var clients []*client
+		for len(data) > 0 {
+			switch next() % 4 {
+			case 0:
+				key, prompt, extra := string(rune('a'+next()%6)), 1+next(), next()
+				if c := m.add(key, prompt, extra, extra/2, time.Duration(next()%64)*16*time.Millisecond); c != nil {
+					clients = append(clients, c)
+				}
+			case 1:
+				m.round(nil)
+			case 2:
+				if len(clients) > 0 {
+					m.cancel(clients[next()%len(clients)])
+				}
+			case 3:
+				m.round(func() {
+					if len(clients) > 0 {
+						m.cancel(clients[next()%len(clients)])
+					}
+				})
+			}
+		}
+		m.drain(1 << 20)
+	})
+}
