@@ -6,6 +6,7 @@ package backends
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"aquifer/runtime/plan"
 )
@@ -97,6 +98,21 @@ type Run struct {
 	Blocks []int32
 }
 
+// writes are the blocks that the run's own tokens go to.
+func (r Run) writes() []int32 {
+	return r.Blocks[r.Pos/plan.KVBlock : (r.Pos+r.N+plan.KVBlock-1)/plan.KVBlock]
+}
+
+// sharesWrite returns a block that both runs write. A step has few runs and a run few such blocks.
+func (r Run) sharesWrite(q Run) (int32, bool) {
+	for _, b := range r.writes() {
+		if slices.Contains(q.writes(), b) {
+			return b, true
+		}
+	}
+	return 0, false
+}
+
 // Step is one execution of a program: the tokens of all runs one after the other.
 type Step struct {
 	Tokens []int32 // (T) ids, T = sum of Runs[i].N
@@ -161,6 +177,13 @@ func (s *Step) Check(p *plan.Plan, o Options) error {
 		for _, b := range r.Blocks {
 			if b < 0 || int(b) >= o.KVBlocks {
 				return bad("sequence %d: KV block %d of %d", i, b, o.KVBlocks)
+			}
+		}
+	}
+	for i, r := range s.Runs {
+		for j, q := range s.Runs[:i] {
+			if b, ok := r.sharesWrite(q); ok {
+				return bad("sequences %d and %d both write KV block %d", j, i, b)
 			}
 		}
 	}
