@@ -54,7 +54,7 @@ func (w *weight) load(part plan.Part, first, n int, data []byte) error {
 		return fmt.Errorf("ref: weight %q is a constant of the plan", w.info.Name)
 	}
 	if !slices.Contains(w.info.Parts(), part) {
-		return fmt.Errorf("ref: weight %q is %s and has no part %d", w.info.Name, w.info.Encoding, part)
+		return fmt.Errorf("ref: weight %q is %s and has no %s", w.info.Name, w.info.Encoding, part)
 	}
 	rows, rowBytes := w.info.PartBytes(part)
 	if first < 0 || n < 0 || first > rows-n {

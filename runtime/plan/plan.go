@@ -8,6 +8,8 @@
 // (tokens, positions, KV block tables, which rows are wanted) is never in the plan but in the step.
 package plan
 
+import "fmt"
+
 // KVBlock is the number of positions in one KV block.
 const KVBlock = 32
 
@@ -92,7 +94,13 @@ const (
 	Scales                // (rows/og)
 )
 
-func (p Part) String() string { return [...]string{"elements", "codes", "codebooks", "scales"}[p] }
+// String returns the suffix that the part's tensor has in AQLM checkpoints, or "elements".
+func (p Part) String() string {
+	if names := [...]string{"elements", "codes", "codebooks", "scales"}; int(p) < len(names) {
+		return names[p]
+	}
+	return fmt.Sprintf("part(%d)", uint8(p))
+}
 
 // KVLayer describes what one attention layer keeps for each position.
 type KVLayer struct {
