@@ -108,20 +108,42 @@ func TestShortPromptBehindLong(t *testing.T) {
 	}
 }
 
-// TestKeysShareSteps: two keys get equal parts of a step, not the sequences.
+// TestKeysShareSteps: two keys get equal parts of a step, and so do the sequences of a key.
 func TestKeysShareSteps(t *testing.T) {
 	m := newSim(t, Config{Seqs: 4, StepTokens: 104, MixTokens: 104, Queue: 8}, 2000)
 	for _, key := range []string{"a", "a", "a", "b"} {
 		m.add(key, 5000, 1, 1, 0)
 	}
 	r := m.s.Round(m.now)
-	got := map[string]int{}
+	keys := map[string]int{}
 	for _, w := range r.Work {
-		got[w.Seq.Key] += w.N
+		keys[w.Seq.Key] += w.N
+		if w.Seq.Key == "a" && w.N != 17 && w.N != 18 {
+			t.Errorf("a sequence of the first key got %d tokens", w.N)
+		}
 	}
 	// One token for each of the four, then 50 for each key.
-	if got["a"] != 53 || got["b"] != 51 {
-		t.Errorf("tokens by key: %v", got)
+	if keys["a"] != 53 || keys["b"] != 51 {
+		t.Errorf("tokens by key: %v", keys)
+	}
+}
+
+// TestRanAfterEnd: a sequence that was ended during its step and came back starts from nothing.
+func TestRanAfterEnd(t *testing.T) {
+	s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8, Queue: 1}, kv.NewPool(1))
+	q := &Seq{Len: 4, Max: 4}
+	if err := s.Add(q, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	old := s.Round(time.Time{}).Work[0]
+	s.End(q)
+	s.Ran(old)
+	if err := s.Add(q, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Ran(old)
+	if w := s.Round(time.Time{}).Work; len(w) != 1 || w[0].Pos != 0 || w[0].N != 4 {
+		t.Errorf("work %+v", w)
 	}
 }
 

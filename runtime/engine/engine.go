@@ -1,0 +1,349 @@
+// Package engine runs a loaded model: requests go in, streams of text come out. One goroutine, the loop, owns the
+// backend's program and runs step after step; requests join and leave between steps. Nothing else touches the
+// device, and no reader of a stream can hold the loop up.
+//
+// It imports models, backends, tokenizer and the packages beside it (sched, kv, sample, chat); the packages above it,
+// api and runtime/cli, talk to nothing below it to get an answer. It reads no environment and no flags.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"aquifer/backends"
+	"aquifer/models"
+	"aquifer/models/checkpoint"
+	"aquifer/runtime/chat"
+	"aquifer/runtime/kv"
+	"aquifer/runtime/plan"
+	"aquifer/runtime/sched"
+	"aquifer/tokenizer"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxSeqs      = 8
+	DefaultStepTokens   = 256
+	DefaultMaxQueue     = 512
+	DefaultQueueTimeout = time.Minute
+)
+
+// Config says what to run and how. The engine keeps using the parts, but closes none of them.
+type Config struct {
+	ID         string // what clients call the model; "" for the model's name
+	Model      *models.Model
+	Checkpoint *checkpoint.Checkpoint
+	Tokenizer  *tokenizer.Tokenizer // nil: only Logits works
+	Chat       *chat.Format         // nil: Chat is refused
+	Backend    backends.Backend
+	Precision  backends.Precision
+	KV         plan.DType // of the cache: plan.F32 or plan.F16
+
+	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
+	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
+	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
+	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
+	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
+
+	Progress func(done, total int64) // bytes of weights while loading, by one goroutine at a time; may be nil
+	Log      *slog.Logger            // for internal errors only; nil means slog.Default()
+}
+
+// Info describes a loaded engine.
+type Info struct {
+	ID, Name, Arch, Scheme string
+	Params                 int64
+	BitsPerWeight          float64 // of the model's body
+	Vocab                  int
+
+	Backend   backends.Info
+	Kernels   []string // by weight, in plan order
+	Precision backends.Precision
+	KV        plan.DType
+
+	Context    int // positions of one sequence
+	KVTokens   int // positions that all sequences share
+	MaxSeqs    int
+	StepTokens int
+	Memory     backends.Memory
+	LoadTime   time.Duration
+}
+
+// Stats are counters since the start, and what is at the moment.
+type Stats struct {
+	Running, Queued  int
+	KVBlocks, KVFree int
+	Steps            int64
+	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
+	Finished         int64 // requests by how they ended, this and the next four
+	Cancelled        int64
+	Expired          int64 // queue timeout or deadline
+	Failed           int64
+	Refused          int64 // queue full
+	Panics           int64
+}
+
+// Engine is a loaded model. All methods may be called concurrently.
+type Engine struct {
+	cfg      Config
+	info     Info
+	eos      []int32 // ids that end an answer, ascending
+	bos      int32   // what a chat prompt must start with; -1 for nothing
+	prog     backends.Program
+	pool     *kv.Pool
+	closed   chan struct{} // the loop has ended
+	shutdown sync.Once
+	closeErr error
+
+	mu       sync.Mutex
+	work     sync.Cond // something has changed for the loop
+	sched    *sched.Scheduler
+	stepping bool // between Round and the end of its step: blocks in use must stay as they are
+	closing  bool // no new requests
+	broken   bool
+	stats    Stats
+
+	loop loopState // of the loop goroutine
+}
+
+// Load makes a model ready: it measures the memory the model takes and refuses with a *MemoryError if there is less,
+// compiles the plan and streams the weights from the checkpoint. When ctx ends, loading stops.
+func Load(ctx context.Context, cfg Config) (*Engine, error) {
+	return load(ctx, cfg, memoryAvailable(os.DirFS("/")))
+}
+
+func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err error) {
+	start := time.Now()
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	p := cfg.Model.Plan
+	if p.Logits == plan.None {
+		return nil, fmt.Errorf("engine: model %s has no logits", cfg.Model.Name)
+	}
+	options := func(blocks int) backends.Options {
+		return backends.Options{
+			Precision: cfg.Precision, KV: cfg.KV, KVBlocks: blocks,
+			MaxTokens: cfg.StepTokens, MaxSeqs: cfg.MaxSeqs, MaxOutputs: cfg.MaxSeqs,
+		}
+	}
+	fitted, err := fit(cfg.Context, min(cfg.Model.Context, p.MaxPos), cfg.MaxSeqs, available,
+		func(blocks int) (backends.Memory, error) { return cfg.Backend.Measure(p, options(blocks)) })
+	if err != nil {
+		return nil, err
+	}
+	if err := bound(cfg.Model); err != nil {
+		return nil, err
+	}
+	var tensor func(string) (checkpoint.Tensor, bool)
+	if cfg.Checkpoint != nil {
+		tensor = cfg.Checkpoint.Tensor
+	}
+	list, total, err := chunks(cfg.Model, tensor)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{})}
+	e.work.L = &e.mu
+	e.sched = e.newScheduler()
+	if e.prog, err = cfg.Backend.Compile(p, options(fitted.blocks)); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			e.prog.Close()
+		}
+	}()
+	if err := loadWeights(ctx, e.prog, list, total, cfg.Progress); err != nil {
+		return nil, err
+	}
+	if cfg.Checkpoint != nil {
+		if err := cfg.Checkpoint.Unchanged(); err != nil {
+			return nil, err
+		}
+		special := cfg.Checkpoint.Special()
+		e.eos = special.EOSIDs
+		if special.AddBOS {
+			e.bos = special.BOSID
+		}
+	}
+	m := cfg.Model
+	e.info = Info{
+		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
+		Vocab: p.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
+		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
+		Memory: fitted.memory, LoadTime: time.Since(start),
+	}
+	go e.run()
+	return e, nil
+}
+
+// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
+// the others' text comes, and the later the first token behind the prompt.
+const mixPart = 4
+
+// complete fills in the defaults.
+func (c *Config) complete() error {
+	if c.Model == nil || c.Model.Plan == nil || c.Backend == nil {
+		return errors.New("engine: a model and a backend are needed")
+	}
+	if c.Checkpoint == nil && len(c.Model.Bindings) > 0 {
+		return errors.New("engine: a model with weights needs its checkpoint")
+	}
+	if c.MaxSeqs < 0 || c.StepTokens < 0 {
+		return fmt.Errorf("engine: %d sequences, %d tokens in a step: must not be negative", c.MaxSeqs, c.StepTokens)
+	}
+	if c.ID == "" {
+		c.ID = c.Model.Name
+	}
+	if c.MaxSeqs == 0 {
+		c.MaxSeqs = DefaultMaxSeqs
+	}
+	if c.StepTokens == 0 {
+		c.StepTokens = DefaultStepTokens
+	}
+	c.StepTokens = max(c.StepTokens, c.MaxSeqs)
+	if c.MaxQueue == 0 {
+		c.MaxQueue = DefaultMaxQueue
+	}
+	if c.QueueTimeout == 0 {
+		c.QueueTimeout = DefaultQueueTimeout
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return nil
+}
+
+// Info describes the engine.
+func (e *Engine) Info() Info { return e.info }
+
+// Stats returns the counters.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.stats
+	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
+	s.KVBlocks, s.KVFree = e.pool.Total(), e.pool.Free()
+	return s
+}
+
+// Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
+// frees the program. It returns the context's error if answers had to be cut.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	e.closing = true
+	e.failAll(ErrClosed, func(q *sequence) bool { return !q.Running() })
+	e.work.Broadcast()
+	e.mu.Unlock()
+	var cut error
+	select {
+	case <-e.closed:
+	case <-ctx.Done():
+		e.mu.Lock()
+		if e.sched.Running() > 0 {
+			cut = ctx.Err()
+		}
+		e.failAll(ErrClosed, func(*sequence) bool { return true })
+		e.work.Broadcast()
+		e.mu.Unlock()
+		<-e.closed
+	}
+	e.shutdown.Do(func() { e.closeErr = e.prog.Close() })
+	return errors.Join(cut, e.closeErr)
+}
+
+// failAll fails the sequences that match. Engine.mu is held.
+func (e *Engine) failAll(err error, match func(*sequence) bool) {
+	var list []*sequence
+	e.sched.All(func(s *sched.Seq) {
+		if q := s.Owner.(*sequence); match(q) {
+			list = append(list, q)
+		}
+	})
+	for _, q := range list {
+		e.end(q, err)
+	}
+}
+
+// end takes a sequence out, with an error for its stream unless that has its end. Engine.mu is held.
+func (e *Engine) end(q *sequence, err error) {
+	if q.ended {
+		return
+	}
+	if q.stream.fail(err) {
+		switch {
+		case errors.Is(err, context.Canceled):
+			e.stats.Cancelled++
+		case errors.Is(err, ErrQueueTimeout), errors.Is(err, context.DeadlineExceeded):
+			e.stats.Expired++
+		default:
+			e.stats.Failed++
+		}
+	} else if e.stepping && q.Running() {
+		return // complete, and the loop is about to say so
+	}
+	e.release(q)
+}
+
+// release forgets a sequence whose stream has its end. Engine.mu is held.
+func (e *Engine) release(q *sequence) {
+	q.ended = true
+	q.unwatch()
+	q.stream.cancel()
+	if e.stepping && q.Running() {
+		return // its blocks are in use; the loop releases them after the step
+	}
+	e.sched.End(&q.Seq)
+	if q.sampler != nil {
+		e.loop.samplers = append(e.loop.samplers, q.sampler)
+		q.sampler = nil
+	}
+}
+
+// run is the loop. A panic in it, from whatever it calls, ends the engine but not the process.
+func (e *Engine) run() {
+	defer close(e.closed)
+	defer func() {
+		if v := recover(); v != nil {
+			e.cfg.Log.Error("engine: panic in the loop", "panic", v, "stack", string(debug.Stack()))
+			e.abandon()
+		}
+	}()
+	for e.step() {
+	}
+}
+
+// abandon fails all requests after a panic. What the panic left of the scheduler is not trusted any more: streams are
+// ended one by one, and an empty scheduler takes its place.
+func (e *Engine) abandon() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.broken, e.stepping = true, false
+	e.stats.Panics++
+	e.sched.All(func(s *sched.Seq) {
+		q := s.Owner.(*sequence)
+		if q.stream.fail(ErrBroken) {
+			e.stats.Failed++
+		}
+		q.ended = true
+		q.unwatch()
+		q.stream.cancel()
+	})
+	e.pool = kv.NewPool(e.pool.Total())
+	e.sched = e.newScheduler()
+}
+
+// newScheduler returns a scheduler for the engine's pool.
+func (e *Engine) newScheduler() *sched.Scheduler {
+	return sched.New(sched.Config{
+		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
+		Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
+	}, e.pool)
+}

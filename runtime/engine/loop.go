@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"aquifer/backends"
+	"aquifer/runtime/sample"
+	"aquifer/runtime/sched"
+)
+
+// loopState is the memory of the loop, kept from step to step so that a step makes no garbage.
+type loopState struct {
+	step     backends.Step
+	work     []sched.Work
+	open     []bool // by work: the sequence wants its token
+	done     []bool // by work: the answer is complete
+	text     []byte
+	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
+}
+
+// step runs one step, waiting for work if there is none. It reports false when the engine is closing and idle.
+func (e *Engine) step() bool {
+	if !e.gather() {
+		return false
+	}
+	e.build()
+	if err := e.exec(); err != nil {
+		e.failStep(fmt.Errorf("engine: step failed: %w", err))
+		return true
+	}
+	e.record()
+	e.choose(time.Now())
+	e.commit()
+	return true
+}
+
+// gather asks the scheduler for the next step's work.
+func (e *Engine) gather() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		now := time.Now()
+		r := e.sched.Round(now)
+		for _, x := range r.Expired {
+			err := ErrQueueTimeout
+			if errors.Is(x.Err, sched.ErrDeadline) {
+				err = context.DeadlineExceeded
+			}
+			e.end(x.Seq.Owner.(*sequence), err)
+		}
+		if len(r.Work) > 0 {
+			for _, w := range r.Work {
+				if q := w.Seq.Owner.(*sequence); q.started.IsZero() {
+					e.start(q, now)
+				}
+			}
+			e.loop.work, e.stepping = r.Work, true
+			return true
+		}
+		if e.closing {
+			return false
+		}
+		e.work.Wait()
+	}
+}
+
+// start readies a sequence for its first step.
+func (e *Engine) start(q *sequence, now time.Time) {
+	q.started = now
+	if q.raw {
+		return
+	}
+	if n := len(e.loop.samplers); n > 0 {
+		q.sampler = e.loop.samplers[n-1]
+		e.loop.samplers = e.loop.samplers[:n-1]
+		q.sampler.Reset(q.params)
+	} else {
+		q.sampler = sample.New(q.params, e.info.Vocab)
+	}
+}
+
+// build writes the work down as a step.
+func (e *Engine) build() {
+	s := &e.loop.step
+	s.Tokens, s.Runs, s.Out = s.Tokens[:0], s.Runs[:0], s.Out[:0]
+	s.Logits, s.Features = nil, nil
+	for _, w := range e.loop.work {
+		q := w.Seq.Owner.(*sequence)
+		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
+		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks})
+		if w.Logits {
+			s.Out = append(s.Out, int32(len(s.Tokens)-1))
+		}
+	}
+}
+
+// exec runs the step on the device.
+func (e *Engine) exec() error {
+	s := &e.loop.step
+	if err := e.prog.Run(s); err != nil {
+		return err
+	}
+	if want := len(s.Out) * e.info.Vocab; len(s.Logits) != want {
+		return fmt.Errorf("the backend returned %d logits, expected %d", len(s.Logits), want)
+	}
+	return nil
+}
+
+// failStep fails all sequences of a step. The others, and the engine, go on.
+func (e *Engine) failStep(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stepping = false
+	e.stats.Steps++
+	for _, w := range e.loop.work {
+		q := w.Seq.Owner.(*sequence)
+		e.end(q, err)
+		e.release(q)
+	}
+}
+
+// record tells the scheduler what has been run and notes who still wants a token.
+func (e *Engine) record() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stats.Steps++
+	e.loop.open, e.loop.done = e.loop.open[:0], e.loop.done[:0]
+	for _, w := range e.loop.work {
+		e.sched.Ran(w)
+		q := w.Seq.Owner.(*sequence)
+		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
+		e.loop.open = append(e.loop.open, w.Logits && !q.ended)
+		e.loop.done = append(e.loop.done, false)
+	}
+}
+
+// choose picks the next tokens. It holds no lock: requests come and go meanwhile.
+func (e *Engine) choose(now time.Time) {
+	row := 0
+	for i, w := range e.loop.work {
+		if !w.Logits {
+			continue
+		}
+		logits := e.loop.step.Logits[row*e.info.Vocab : (row+1)*e.info.Vocab]
+		row++
+		if !e.loop.open[i] {
+			continue
+		}
+		q := w.Seq.Owner.(*sequence)
+		if q.raw {
+			q.stream.deliver(logits)
+			e.loop.done[i] = true
+			continue
+		}
+		e.loop.done[i], e.loop.text = q.advance(logits, e.loop.text[:0], now)
+	}
+}
+
+// commit tells the scheduler what became of the sequences.
+func (e *Engine) commit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stepping = false
+	for i, w := range e.loop.work {
+		q := w.Seq.Owner.(*sequence)
+		if e.loop.open[i] && !q.raw {
+			e.stats.Decoded++
+		}
+		switch {
+		case q.ended: // while the step ran
+			e.release(q)
+		case e.loop.done[i]:
+			e.stats.Finished++
+			e.release(q)
+		case e.loop.open[i]:
+			e.sched.Append(&q.Seq)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"aquifer/runtime/sample"
+	"aquifer/runtime/sched"
+	"aquifer/tokenizer"
+)
+
+// sequence is one request while the engine works on it. The scheduler's part and the fields of the first group are
+// guarded by Engine.mu; the others belong to the loop once the sequence has been added.
+type sequence struct {
+	sched.Seq
+	ended   bool        // the stream has its end; only the scheduler may still hold blocks for it
+	unwatch func() bool // stops watching the request's context
+
+	tokens []int32 // prompt and answer
+	prompt int     // tokens of the prompt
+	max    int     // tokens of the answer
+	eos    []int32 // ids that end the answer, ascending
+	params sample.Params
+
+	sampler *sample.Sampler
+	decoder *tokenizer.Decoder
+	stop    stopper
+	stream  *Stream
+	raw     bool // the logits themselves are wanted, not an answer
+
+	created, started, first time.Time
+}
+
+// advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
+// the answer is complete.
+func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done bool, scratch []byte) {
+	if q.first.IsZero() {
+		q.first = now
+		q.sampler.Prompt(q.tokens)
+	}
+	id := q.sampler.Sample(logits)
+	q.sampler.Accept(id)
+	q.tokens = append(q.tokens, id)
+	completion := len(q.tokens) - q.prompt
+
+	var finish Finish
+	var stopped bool
+	if _, eos := slices.BinarySearch(q.eos, id); eos {
+		finish = FinishStop
+	} else {
+		text, stopped = q.stop.push(text, q.decoder.Push(id))
+		switch {
+		case stopped:
+			finish = FinishStop
+		case completion == q.max:
+			finish = FinishLength
+		}
+	}
+	if finish == "" {
+		q.stream.push(text, "", nil)
+		return false, text
+	}
+	if !stopped {
+		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
+		if text, stopped = q.stop.push(text, q.decoder.Flush()); stopped {
+			finish = FinishStop
+		} else {
+			text = q.stop.flush(text)
+		}
+	}
+	q.stream.push(text, finish, &Usage{
+		Prompt: q.prompt, Completion: completion,
+		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.started), DecodeTime: now.Sub(q.first),
+	})
+	return true, text
+}
