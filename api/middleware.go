@@ -1,0 +1,115 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"aquifer/api/openai"
+)
+
+// begin names the request, and writes one line to the log when it is over. The line has the route, not the path, and
+// nothing of the body: both may hold what nobody should read.
+func (s *Server) begin(c *gin.Context) {
+	start := time.Now()
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	id := "req_" + hex.EncodeToString(b[:])
+	h := c.Writer.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	// The request before on this connection may have left its deadline. Writers without deadlines are those of tests.
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{})
+	defer func() {
+		route := c.FullPath()
+		if route == "" {
+			route = "none"
+		}
+		s.cfg.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
+			slog.String("id", id), slog.String("method", methodName(c.Request.Method)), slog.String("route", route),
+			slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(c.Writer.Size(), 0)),
+			slog.Duration("took", time.Since(start).Round(time.Microsecond)))
+	}()
+	c.Next()
+}
+
+// methodName keeps a client from writing its own words to the log.
+func methodName(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+		return m
+	}
+	return "other"
+}
+
+// recover turns a panic into a 500 for its request alone. An answer that has begun is torn off, so that the client does
+// not take it for complete.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		s.panics.Add(1)
+		s.cfg.Log.Error("panic in a request", "id", c.Writer.Header().Get("X-Request-Id"), "panic", v, "stack", string(debug.Stack()))
+		if c.Writer.Written() {
+			panic(http.ErrAbortHandler)
+		}
+		openai.WriteError(c.Writer, openai.Internal())
+		c.Abort()
+	}()
+	c.Next()
+}
+
+func refuse(c *gin.Context, e *openai.Error) {
+	openai.WriteError(c.Writer, e)
+	c.Abort()
+}
+
+func (s *Server) checkHost(c *gin.Context) {
+	if !s.hostAllowed(c.Request) {
+		refuse(c, openai.Invalid(http.StatusForbidden, "host_not_allowed", "",
+			"the Host header does not name this server; use localhost or its address, or add the name to the allowed hosts"))
+	}
+}
+
+// checkOrigin refuses what another site's page sends. There are no CORS headers, so pages cannot read answers either.
+func checkOrigin(p *http.CrossOriginProtection) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if p.Check(c.Request) != nil {
+			refuse(c, openai.Invalid(http.StatusForbidden, "cross_origin_request", "", "requests from other web sites are not allowed"))
+		}
+	}
+}
+
+// checkKey compares hashes, in a time that does not depend on where they differ.
+func (s *Server) checkKey(c *gin.Context) {
+	if s.cfg.Key == "" {
+		return
+	}
+	given := c.GetHeader("X-Api-Key")
+	if scheme, token, ok := strings.Cut(c.GetHeader("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		given = strings.TrimSpace(token)
+	}
+	sum := sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(sum[:], s.keyHash[:]) == 1 {
+		return
+	}
+	c.Header("WWW-Authenticate", "Bearer")
+	message := "this API key is wrong"
+	if given == "" {
+		message = "an API key is needed: send 'Authorization: Bearer KEY'"
+	}
+	refuse(c, openai.Invalid(http.StatusUnauthorized, "invalid_api_key", "", "%s", message))
+}

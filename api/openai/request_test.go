@@ -1,0 +1,279 @@
+package openai_test
+
+import (
+	"io"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"aquifer/api/apitest"
+	"aquifer/api/openai"
+	"aquifer/runtime/engine"
+)
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// pool holds JSON values of all types and at the edges of all ranges. Every field must refuse those not listed for it.
+var pool = []string{
+	`true`, `false`, `0`, `1`, `-1`, `2`, `10`, `0.5`, `1.5`, `2.5`, `-2`, `-2.5`, `11`, `-0`, `-0.0`, `1e309`, `-1e309`, `1e-400`, `1.0`, `1e0`,
+	`2147483647`, `2147483648`, `4294967296`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775808`, `-9223372036854775809`,
+	`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`,
+	`[]`, `{}`, `[1]`, `["x"]`, `["x","y"]`, `[""]`, `["text"]`, `["audio"]`, `[null]`, `[[]]`, `[{}]`,
+	`{"type":"text"}`, `{"type":"json_object"}`, `{"type":"text","x":1}`, `{"include_usage":true}`, `{"include_usage":1}`, `{"include_usage":null}`,
+	`{"include_obfuscation":true}`, `{"include_obfuscation":false}`, `{"a":"b"}`, `{"a":1}`, `{"50256":-100}`,
+	`[{"role":"user","content":"x"}]`, `[{"type":"function","function":{"name":"f"}}]`,
+}
+
+var (
+	numbers01 = []string{`0`, `1`, `0.5`, `1.0`, `1e0`, `1e-400`}
+	numbers2  = append(slices.Clone(numbers01), `2`, `1.5`)
+	penalties = append(slices.Clone(numbers2), `-1`, `-2`)
+	positive  = []string{`1`, `2`, `10`, `11`, `2147483647`}
+	strs      = []string{`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`}
+	bools     = []string{`true`, `false`}
+)
+
+func accepted() map[string][]string {
+	return map[string][]string{
+		"model":          {`"tiny"`},
+		"messages":       {`[{"role":"user","content":"x"}]`},
+		"stream":         bools,
+		"stream_options": {`{}`, `{"include_usage":true}`, `{"include_usage":null}`, `{"include_obfuscation":false}`},
+		"max_tokens":     positive, "max_completion_tokens": positive,
+		"stop":        append([]string{`[]`, `["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, strs[1:]...),
+		"seed":        {`0`, `1`, `-1`, `2`, `10`, `11`, `-2`, `2147483647`, `2147483648`, `4294967296`, `9223372036854775807`, `-9223372036854775808`},
+		"temperature": numbers2, "top_p": numbers01, "presence_penalty": penalties, "frequency_penalty": penalties,
+		"top_k": append([]string{`0`}, positive...), "min_p": numbers01,
+		"repeat_penalty": append(slices.Clone(numbers2), `2.5`, `10`),
+		"user":           strs, "safety_identifier": strs, "prompt_cache_key": strs, "prompt_cache_retention": strs,
+		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
+		"parallel_tool_calls": bools,
+		"n":                   {`1`, `1.0`, `1e0`}, "logprobs": {`false`}, "top_logprobs": {`0`, `1e-400`}, "logit_bias": {`{}`},
+		"store": {`false`}, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
+		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
+		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
+	}
+}
+
+// TestFields sends every field with every value of the pool.
+func TestFields(t *testing.T) {
+	h := newHandler(t, &apitest.Engine{}, openai.Config{})
+	table := accepted()
+	if got := openai.FieldNames(); len(got) != len(table) {
+		t.Errorf("%d fields in the table, %d here", len(got), len(table))
+	}
+	cases := 0
+	for _, name := range openai.FieldNames() {
+		ok, known := table[name]
+		if !known {
+			t.Errorf("field %q has no expectation", name)
+			continue
+		}
+		for _, v := range pool {
+			body := map[string]string{"model": `"tiny"`, "messages": `[{"role":"user","content":"x"}]`}
+			if name == "stream_options" {
+				body["stream"] = "true"
+			}
+			body[name] = v
+			w := post(h, object(body))
+			cases++
+			switch {
+			case slices.Contains(ok, v):
+				if w.Code != 200 {
+					t.Errorf("%s = %s is refused: %s", name, v, w.Body)
+				}
+			case name == "model" && slices.Contains(strs[1:], v):
+				if w.Code != 404 || errorOf(t, w)["param"] != "model" {
+					t.Errorf("%s = %s: %d %s", name, v, w.Code, w.Body)
+				}
+			case w.Code != 400:
+				t.Errorf("%s = %s: status %d", name, v, w.Code)
+			default:
+				if param, _ := errorOf(t, w)["param"].(string); !strings.HasPrefix(param, name) {
+					t.Errorf("%s = %s: param %q", name, v, param)
+				}
+			}
+		}
+		// null is the same as absent
+		body := map[string]string{"model": `"tiny"`, "messages": `[{"role":"user","content":"x"}]`}
+		body[name] = "null"
+		w := post(h, object(body))
+		want := 200
+		if name == "model" || name == "messages" {
+			want = 400
+		}
+		if w.Code != want {
+			t.Errorf("%s = null: status %d, want %d", name, w.Code, want)
+		}
+	}
+	t.Logf("%d fields, %d cases", len(table), cases)
+}
+
+func object(fields map[string]string) string {
+	keys := make([]string, 0, len(fields))
+	for k := range fields {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var b strings.Builder
+	for i, k := range keys {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + k + `":` + fields[k])
+	}
+	return "{" + b.String() + "}"
+}
+
+func TestRefusals(t *testing.T) {
+	h := newHandler(t, &apitest.Engine{}, openai.Config{})
+	msg := func(s string) string { return `{"model":"tiny","messages":[` + s + `]}` }
+	user := `{"role":"user","content":"x"}`
+	for _, tt := range []struct{ body, param, code string }{
+		{`{}`, "model", "missing_required_parameter"},
+		{`{"model":""}`, "model", "missing_required_parameter"},
+		{`{"model":"tiny"}`, "messages", "missing_required_parameter"},
+		{`[]`, "", "invalid_json"},
+		{`"x"`, "", "invalid_json"},
+		{`{"model":"tiny"} x`, "", "invalid_json"},
+		{"\xef\xbb\xbf{}", "", "invalid_json"},
+		{`{"model":"tiny","model":"tiny"}`, "", "invalid_json"},
+		{msg(`{"role":"user","content":"\ud800"}`), "", "invalid_json"},
+		{msg(`{"role":"user","content":"\udc00\ud800"}`), "", "invalid_json"},
+		{msg(`{"role":"user","content":"` + "\xff" + `"}`), "", "invalid_json"},
+		{msg(`{"role":"user","content":"` + "\n" + `"}`), "", "invalid_json"},
+		{`{"temperature":NaN}`, "", "invalid_json"},
+		{`{"temperature":Infinity}`, "", "invalid_json"},
+		{`{"temperature":01}`, "", "invalid_json"},
+		{`{"temperature":.5}`, "", "invalid_json"},
+		{`{"temperature":+1}`, "", "invalid_json"},
+		{`{"temperature":0x1}`, "", "invalid_json"},
+		{`{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, "", "invalid_json"},
+		{`{"MODEL":"tiny"}`, "MODEL", "unknown_parameter"},
+		{`{"model ":"tiny"}`, "model ", "unknown_parameter"},
+		{`{"max_tokens ":1}`, "max_tokens ", "unknown_parameter"},
+		{`{"` + strings.Repeat("x", 5000) + `":1}`, strings.Repeat("x", 64) + "...", "unknown_parameter"},
+		{`{"model":"tiny","stream_options":{"include_usage":true},"messages":[` + user + `]}`, "stream_options", "invalid_value"},
+		{`{"stream_options":{"nope":true}}`, "stream_options.nope", "unknown_parameter"},
+		{msg(``), "messages", "invalid_value"},
+		{msg(`1`), "messages[0]", "invalid_type"},
+		{msg(`{}`), "messages[0].role", "missing_required_parameter"},
+		{msg(`{"role":"user"}`), "messages[0].content", "missing_required_parameter"},
+		{msg(`{"role":"user","content":null}`), "messages[0].content", "missing_required_parameter"},
+		{msg(`{"content":"x"}`), "messages[0].role", "missing_required_parameter"},
+		{msg(user + `,{"role":"tool","content":"x","tool_call_id":"c"}`), "messages[1].role", "unsupported_parameter"},
+		{msg(`{"role":"function","content":"x"}`), "messages[0].role", "unsupported_parameter"},
+		{msg(`{"role":"User","content":"x"}`), "messages[0].role", "invalid_value"},
+		{msg(`{"role":5,"content":"x"}`), "messages[0].role", "invalid_type"},
+		{msg(`{"role":"user","content":5}`), "messages[0].content", "invalid_type"},
+		{msg(`{"role":"user","content":[]}`), "messages[0].content", "invalid_value"},
+		{msg(`{"role":"user","content":["x"]}`), "messages[0].content[0]", "invalid_type"},
+		{msg(`{"role":"user","content":[{"type":"text"}]}`), "messages[0].content[0].text", "invalid_type"},
+		{msg(`{"role":"user","content":[{"text":"x"}]}`), "messages[0].content[0].type", "invalid_type"},
+		{msg(`{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"http://169.254.169.254/"}}]}`), "messages[0].content[1].type", "unsupported_parameter"},
+		{msg(`{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}`), "messages[0].content[0].type", "unsupported_parameter"},
+		{msg(`{"role":"user","content":[{"type":"text","text":"x","x":1}]}`), "messages[0].content[0].x", "unknown_parameter"},
+		{msg(`{"role":"user","content":"x","name":"bob"}`), "messages[0].name", "unsupported_parameter"},
+		{msg(`{"role":"assistant","content":"x","tool_calls":[{}]}`), "messages[0].tool_calls", "unsupported_parameter"},
+		{msg(`{"role":"assistant","content":"x","refusal":"no"}`), "messages[0].refusal", "unsupported_parameter"},
+		{msg(`{"role":"user","content":"x","Content":"y"}`), "messages[0].Content", "unknown_parameter"},
+		{msg(strings.TrimSuffix(strings.Repeat(user+",", 4097), ",")), "messages", "invalid_value"},
+		{`{"stop":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 17), ",") + `]}`, "stop", "invalid_value"},
+		{`{"stop":["a","` + strings.Repeat("x", 1025) + `"]}`, "stop[1]", "invalid_value"},
+		{`{"stop":""}`, "stop", "invalid_value"},
+	} {
+		w := post(h, tt.body)
+		short := tt.body[:min(len(tt.body), 120)]
+		if w.Code != 400 {
+			t.Errorf("%s: status %d", short, w.Code)
+			continue
+		}
+		e := errorOf(t, w)
+		param, _ := e["param"].(string)
+		if param != tt.param || e["code"] != tt.code {
+			t.Errorf("%s: param %q code %v, want %q %s: %v", short, param, e["code"], tt.param, tt.code, e["message"])
+		}
+	}
+}
+
+// TestHonoured checks what reaches the engine.
+func TestHonoured(t *testing.T) {
+	e := &apitest.Engine{}
+	h := openai.New(openai.Config{})
+	defaults := engine.Sampling{Temperature: 0.6, TopP: 0.9, TopK: 40}
+	if err := h.SetModels(openai.Model{ID: "tiny", Engine: e, Defaults: defaults}); err != nil {
+		t.Fatal(err)
+	}
+	user := []engine.Message{{Role: "user", Content: "Hi"}}
+	for _, tt := range []struct {
+		fields string
+		want   engine.ChatRequest
+	}{
+		{`"seed":7`, engine.ChatRequest{Sampling: engine.Sampling{Temperature: 0.6, TopP: 0.9, TopK: 40, Seed: 7}}},
+		{`"seed":-1,"temperature":0,"top_p":1,"top_k":0`, engine.ChatRequest{Sampling: engine.Sampling{TopP: 1, Seed: 1<<64 - 1}}},
+		{`"seed":0,"top_p":0`, engine.ChatRequest{Sampling: engine.Sampling{Temperature: 0.6, TopK: 1}}},
+		{
+			`"seed":0,"temperature":2,"top_p":0.5,"min_p":0.25,"repeat_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2,"top_k":5`,
+			engine.ChatRequest{Sampling: engine.Sampling{
+				Temperature: 2, TopP: 0.5, MinP: 0.25, RepeatPenalty: 1.5, PresencePenalty: -2, FrequencyPenalty: 2, TopK: 5,
+			}},
+		},
+		{`"seed":0,"max_tokens":5,"stop":"a"`, engine.ChatRequest{MaxTokens: 5, Stop: []string{"a"}, Sampling: defaults}},
+		{`"seed":0,"max_tokens":5,"max_completion_tokens":3,"stop":["a","b"]`, engine.ChatRequest{MaxTokens: 3, Stop: []string{"a", "b"}, Sampling: defaults}},
+	} {
+		tt.want.Messages = user
+		if w := post(h, `{"model":"tiny",`+hi+`,`+tt.fields+`}`); w.Code != 200 {
+			t.Errorf("%s: %s", tt.fields, w.Body)
+			continue
+		}
+		all := e.Requests()
+		if got := all[len(all)-1]; !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", tt.fields, got, tt.want)
+		}
+	}
+
+	post(h, `{"model":"tiny",`+hi+`}`)
+	post(h, `{"model":"tiny",`+hi+`}`)
+	if all := e.Requests(); all[len(all)-1].Sampling.Seed == all[len(all)-2].Sampling.Seed {
+		t.Error("two requests without a seed got the same one")
+	}
+
+	body := `{"model":"tiny","messages":[{"role":"system","content":"S"},{"role":"developer","content":"D"},
+		{"role":"user","content":[{"type":"text","text":"a"},{"text":"b\u00e9\ud83d\ude00","type":"text"}]},
+		{"role":"assistant","content":"ok","refusal":null,"tool_calls":[],"annotations":[],"audio":null,"function_call":null},
+		{"role":"user","content":""}]}`
+	if w := post(h, body); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	all := e.Requests()
+	want := []engine.Message{
+		{Role: "system", Content: "S"}, {Role: "developer", Content: "D"}, {Role: "user", Content: "a\nbé😀"}, {Role: "assistant", Content: "ok"}, {Role: "user"},
+	}
+	if got := all[len(all)-1].Messages; !slices.Equal(got, want) {
+		t.Errorf("messages %q, want %q", got, want)
+	}
+}
+
+func FuzzChatRequest(f *testing.F) {
+	for name, values := range accepted() {
+		for _, v := range values {
+			f.Add(`{"model":"tiny","messages":[{"role":"user","content":"x"}],"` + name + `":` + v + `}`)
+		}
+	}
+	for _, v := range pool {
+		f.Add(`{"model":"tiny","stream":true,"messages":` + v + `}`)
+	}
+	h := newHandler(f, &apitest.Engine{}, openai.Config{Log: textLog(io.Discard)})
+	f.Fuzz(func(t *testing.T, body string) {
+		w := post(h, body)
+		switch w.Code {
+		case 200:
+		case 400, 404:
+			errorOf(t, w)
+		default:
+			t.Errorf("status %d: %s", w.Code, w.Body)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package openai
+
+import "aquifer/runtime/engine"
+
+// The shapes of answers. Keys that clients require are never left out: null where there is nothing to say.
+
+type completion struct {
+	ID          string   `json:"id"`
+	Object      string   `json:"object"`
+	Created     int64    `json:"created"`
+	Model       string   `json:"model"`
+	Fingerprint string   `json:"system_fingerprint"`
+	Choices     []choice `json:"choices"`
+	Usage       *usage   `json:"usage"`
+}
+
+type choice struct {
+	Index        int     `json:"index"`
+	Message      reply   `json:"message"`
+	Logprobs     *string `json:"logprobs"` // always null
+	FinishReason string  `json:"finish_reason"`
+}
+
+type reply struct {
+	Role    string  `json:"role"`
+	Content string  `json:"content"`
+	Refusal *string `json:"refusal"` // always null
+}
+
+type usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	TotalTokens      int `json:"total_tokens"`
+}
+
+func usageOf(u *engine.Usage) *usage {
+	if u == nil {
+		return &usage{}
+	}
+	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion}
+}
+
+// chunk is an event of a stream. Usage is null in all but the last if usage was asked for, absent otherwise.
+type chunk struct {
+	ID          string        `json:"id"`
+	Object      string        `json:"object"`
+	Created     int64         `json:"created"`
+	Model       string        `json:"model"`
+	Fingerprint string        `json:"system_fingerprint"`
+	Choices     []chunkChoice `json:"choices"`
+}
+
+type chunkWithUsage struct {
+	chunk
+	Usage *usage `json:"usage"`
+}
+
+type chunkChoice struct {
+	Index        int     `json:"index"`
+	Delta        any     `json:"delta"` // opening, more or struct{}
+	Logprobs     *string `json:"logprobs"`
+	FinishReason *string `json:"finish_reason"`
+}
+
+// opening is the first delta: who speaks. more are those with text; the last one is empty.
+type (
+	opening = reply
+	more    struct {
+		Content string `json:"content"`
+	}
+)
+
+type modelObject struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+type modelList struct {
+	Object string        `json:"object"`
+	Data   []modelObject `json:"data"`
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"aquifer/api/openai"
+)
+
+// access says who may use a route.
+type access uint8
+
+const (
+	withKey access = iota // the key, if one is set
+	public                // everybody
+)
+
+type route struct {
+	method, path string
+	access       access
+	serve        func(c *gin.Context)
+}
+
+// routes is the table of all routes. A test compares it with what the router really serves.
+func (s *Server) routes() []route {
+	return []route{
+		{http.MethodGet, "/health", public, s.health},
+		{http.MethodGet, "/v1/models", withKey, plain(s.openai.Models)},
+		{http.MethodGet, "/v1/models/*id", withKey, s.model},
+		{http.MethodPost, "/v1/chat/completions", withKey, plain(s.openai.Chat)},
+	}
+}
+
+func plain(f http.HandlerFunc) func(*gin.Context) {
+	return func(c *gin.Context) { f(c.Writer, c.Request) }
+}
+
+func (s *Server) newRouter() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.ForwardedByClientIP = false
+	origin := http.NewCrossOriginProtection()
+	e.Use(s.begin, s.recover, s.checkHost, checkOrigin(origin))
+	for _, r := range s.routes() {
+		handlers := []gin.HandlerFunc{r.serve}
+		if r.access == withKey {
+			handlers = []gin.HandlerFunc{s.checkKey, r.serve}
+		}
+		e.Handle(r.method, r.path, handlers...)
+	}
+	e.NoRoute(func(c *gin.Context) {
+		openai.WriteError(c.Writer, openai.Invalid(http.StatusNotFound, "unknown_url", "",
+			"there is no such endpoint; see GET /v1/models and POST /v1/chat/completions"))
+	})
+	e.NoMethod(func(c *gin.Context) {
+		openai.WriteError(c.Writer, openai.Invalid(http.StatusMethodNotAllowed, "method_not_allowed", "",
+			"this endpoint does not have that method; allowed: %s", c.Writer.Header().Get("Allow")))
+	})
+	return e
+}
+
+// health answers monitors: 200 when requests are served, 503 before.
+func (s *Server) health(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+	if s.openai.Ready() {
+		_, _ = c.Writer.WriteString(`{"status":"ok"}`) // the client may be gone
+		return
+	}
+	h.Set("Retry-After", "1")
+	c.Writer.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = c.Writer.WriteString(`{"status":"loading"}`)
+}
+
+func (s *Server) model(c *gin.Context) {
+	s.openai.Model(c.Writer, c.Request, strings.TrimPrefix(c.Param("id"), "/"))
+}

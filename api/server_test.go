@@ -1,0 +1,663 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"aquifer/api/apitest"
+	"aquifer/api/openai"
+	"aquifer/runtime/engine"
+)
+
+const ask = `{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}`
+
+const askStream = `{"model":"tiny","stream":true,"messages":[{"role":"user","content":"Hi"}]}`
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func models(e *apitest.Engine) []openai.Model {
+	return []openai.Model{{ID: "tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()}}
+}
+
+// start runs a server on a free loopback port and stops it when the test ends.
+func start(t testing.TB, cfg Config) (s *Server, base string, stop func() error) {
+	t.Helper()
+	if cfg.Log == nil {
+		cfg.Log = quiet()
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return s, "http://" + ln.Addr().String(), stop
+}
+
+// client returns a client that keeps no connections for others.
+func client(t testing.TB) *http.Client {
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+func send(t testing.TB, c *http.Client, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+// codeOf checks that an answer is an error with the four keys and returns its code.
+func codeOf(t testing.TB, body string) string {
+	t.Helper()
+	var v struct{ Error map[string]any }
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	for _, key := range []string{"message", "type", "param", "code"} {
+		if _, ok := v.Error[key]; !ok {
+			t.Errorf("%q is missing: %s", key, body)
+		}
+	}
+	code, _ := v.Error["code"].(string)
+	return code
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("timeout: %s", what)
+		}
+	}
+}
+
+func TestRoutesAreListed(t *testing.T) {
+	s, err := New(Config{Key: "k", Log: quiet(), Models: models(&apitest.Engine{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := map[string]access{}
+	for _, r := range s.routes() {
+		table[r.method+" "+r.path] = r.access
+	}
+	public := []string{"GET /health"}
+	for _, r := range s.router.Routes() {
+		name := r.Method + " " + r.Path
+		a, ok := table[name]
+		if !ok {
+			t.Errorf("%s is served but has no access class", name)
+		}
+		delete(table, name)
+		if (a == 1) != slices.Contains(public, name) {
+			t.Errorf("%s: access %d", name, a)
+		}
+		// Without the key only public routes answer.
+		req := httptest.NewRequest(r.Method, "http://localhost"+strings.ReplaceAll(r.Path, "*id", "tiny"), strings.NewReader(ask))
+		req.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, req)
+		if (w.Code == http.StatusUnauthorized) == (a == 1) {
+			t.Errorf("%s without a key: status %d", name, w.Code)
+		}
+	}
+	for name := range table {
+		t.Errorf("%s is listed but not served", name)
+	}
+}
+
+func TestKey(t *testing.T) {
+	const key = "sk-canary-key"
+	log := &syncBuffer{}
+	_, base, _ := start(t, Config{Key: key, Models: models(&apitest.Engine{}), Log: slog.New(slog.NewTextHandler(log, nil))})
+	c := client(t)
+	for _, tt := range []struct {
+		header []string
+		status int
+	}{
+		{nil, 401},
+		{[]string{"Authorization", "Bearer " + key}, 200},
+		{[]string{"Authorization", "bearer  " + key + " "}, 200},
+		{[]string{"X-Api-Key", key}, 200},
+		{[]string{"Authorization", "Bearer " + key + "x"}, 401},
+		{[]string{"Authorization", "Bearer " + key[:5]}, 401},
+		{[]string{"Authorization", "Bearer"}, 401},
+		{[]string{"Authorization", "Bearer "}, 401},
+		{[]string{"Authorization", key}, 401},
+		{[]string{"Authorization", "Basic " + key}, 401},
+		{[]string{"X-Api-Key", strings.ToUpper(key)}, 401},
+		{[]string{"Authorization", "Bearer wrong", "X-Api-Key", key}, 401},
+	} {
+		for _, path := range []string{"/v1/models", "/v1/models/tiny"} {
+			resp, body := send(t, c, "GET", base+path, "", tt.header...)
+			if resp.StatusCode != tt.status {
+				t.Errorf("%s with %q: status %d, want %d", path, tt.header, resp.StatusCode, tt.status)
+			}
+			if tt.status == 401 && (codeOf(t, body) != "invalid_api_key" || resp.Header.Get("WWW-Authenticate") != "Bearer") {
+				t.Errorf("%s with %q: %v %s", path, tt.header, resp.Header, body)
+			}
+			if strings.Contains(body, "canary") {
+				t.Errorf("the key is in the answer: %s", body)
+			}
+		}
+		if resp, _ := send(t, c, "GET", base+"/health", "", tt.header...); resp.StatusCode != 200 {
+			t.Errorf("health with %q: status %d", tt.header, resp.StatusCode)
+		}
+	}
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("the key is in the log: %s", log)
+	}
+}
+
+func TestExposure(t *testing.T) {
+	tcp := func(s string) net.Addr {
+		a, err := net.ResolveTCPAddr("tcp", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for _, tt := range []struct {
+		addr net.Addr
+		open bool // fine without a key
+	}{
+		{tcp("127.0.0.1:80"), true},
+		{tcp("127.9.9.9:80"), true},
+		{tcp("[::1]:80"), true},
+		{tcp("[::ffff:127.0.0.1]:80"), true},
+		{&net.UnixAddr{Name: "/run/x.sock", Net: "unix"}, true},
+		{tcp("0.0.0.0:80"), false},
+		{tcp("[::]:80"), false},
+		{tcp(":80"), false},
+		{tcp("192.168.1.5:80"), false},
+		{tcp("10.0.0.1:80"), false},
+		{tcp("[fe80::1%1]:80"), false},
+	} {
+		err := CheckExposure(tt.addr, "")
+		if (err == nil) != tt.open {
+			t.Errorf("%s without a key: %v", tt.addr, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "set a key") || !strings.Contains(err.Error(), "127.0.0.1")) {
+			t.Errorf("%s: no remedy in %q", tt.addr, err)
+		}
+		if err := CheckExposure(tt.addr, "key"); err != nil {
+			t.Errorf("%s with a key: %v", tt.addr, err)
+		}
+	}
+	s, err := New(Config{Log: quiet(), Models: models(&apitest.Engine{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Skipf("cannot listen on all addresses: %v", err)
+	}
+	if err := s.Serve(context.Background(), ln); err == nil {
+		t.Error("served all addresses without a key")
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is still open: %v", err)
+	}
+}
+
+// TestHostAndOrigin goes through all combinations of what a browser or a client may send.
+func TestHostAndOrigin(t *testing.T) {
+	s, err := New(Config{Log: quiet(), Hosts: []string{"Box.lan"}, Models: models(&apitest.Engine{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := map[string]bool{
+		"localhost": true, "localhost:8080": true, "LOCALHOST:1": true, "127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true,
+		"[::1]": true, "[::1]:8080": true, "[::ffff:127.0.0.1]:1": true, "192.168.7.7:8080": true, "box.lan": true, "BOX.LAN:8080": true,
+		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "localhost.": false, "127.0.0.1.nip.io": false,
+		"192.168.7.8:8080": false, "10.0.0.1": false, "": false, "box.lan.evil.example": false, "0.0.0.0:8080": false, "[::]": false,
+		"2130706433": false, "0x7f.1": false, "app.localhost": false, "box": false, "[fe80::1%25lo]": false, "localhost:80:80": false,
+	}
+	origins := []struct {
+		origin, site string
+		ok           bool // for a POST
+	}{
+		{"", "", true},
+		{"", "same-origin", true},
+		{"", "none", true},
+		{"", "cross-site", false},
+		{"", "same-site", false},
+		{"http://HOST", "", true},
+		{"http://HOST", "same-origin", true},
+		{"http://evil.example", "", false},
+		{"http://evil.example", "cross-site", false},
+		{"null", "", false},
+		{"null", "cross-site", false},
+		{"http://localhost:3000", "same-site", false},
+	}
+	combinations := 0
+	for host, hostOK := range hosts {
+		for _, o := range origins {
+			for _, method := range []string{"GET", "POST", "OPTIONS"} {
+				for _, kind := range []string{"application/json", "text/plain", "application/x-www-form-urlencoded", ""} {
+					if method != "POST" && kind != "" {
+						continue
+					}
+					path := "/v1/models"
+					if method != "GET" {
+						path = "/v1/chat/completions"
+					}
+					r := httptest.NewRequest(method, path, strings.NewReader(ask))
+					r.Host = host
+					local := &net.TCPAddr{IP: net.IPv4(192, 168, 7, 7), Port: 8080}
+					r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+					origin := strings.Replace(o.origin, "HOST", host, 1)
+					if origin != "" {
+						r.Header.Set("Origin", origin)
+					}
+					if o.site != "" {
+						r.Header.Set("Sec-Fetch-Site", o.site)
+					}
+					if kind != "" {
+						r.Header.Set("Content-Type", kind)
+					}
+					w := httptest.NewRecorder()
+					s.ServeHTTP(w, r)
+					want := 200
+					switch {
+					case !hostOK:
+						want = 403
+					case method == "OPTIONS":
+						want = 405
+					case method == "POST" && !o.ok:
+						want = 403
+					case method == "POST" && kind != "application/json":
+						want = 415
+					}
+					combinations++
+					if w.Code != want {
+						t.Errorf("%s Host %q Origin %q Site %q Type %q: status %d, want %d: %s", method, host, origin, o.site, kind, w.Code, want, w.Body)
+					}
+					for name := range w.Header() {
+						if strings.HasPrefix(name, "Access-Control-") {
+							t.Errorf("header %s", name)
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d combinations", combinations)
+	for _, bad := range []string{"", "*", "*.lan", "a:80", "http://a"} {
+		if _, err := New(Config{Hosts: []string{bad}, Log: quiet()}); err == nil {
+			t.Errorf("host %q is accepted", bad)
+		}
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	log := &syncBuffer{}
+	_, base, _ := start(t, Config{Models: models(&apitest.Engine{}), Log: slog.New(slog.NewTextHandler(log, nil))})
+	c := client(t)
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		code         string
+	}{
+		{"GET", "/", 404, "unknown_url"},
+		{"GET", "/canary", 404, "unknown_url"},
+		{"GET", "/V1/models", 404, "unknown_url"},
+		{"GET", "/v1/models/canary", 404, "model_not_found"},
+		{"GET", "/v1/models/a%2Fcanary", 404, "model_not_found"},
+		{"GET", "/v1/models/", 404, "model_not_found"},
+		{"GET", "/v1/chat/completions", 405, "method_not_allowed"},
+		{"DELETE", "/v1/models/tiny", 405, "method_not_allowed"},
+		{"POST", "/v1/models", 405, "method_not_allowed"},
+		{"POST", "/health", 405, "method_not_allowed"},
+		{"POST", "/v1/chat/completions/", 404, "unknown_url"},
+		{"CANARY", "/v1/models", 405, "method_not_allowed"},
+	} {
+		resp, body := send(t, c, tt.method, base+tt.path, "{}")
+		if resp.StatusCode != tt.status || codeOf(t, body) != tt.code {
+			t.Errorf("%s %s: %d %s", tt.method, tt.path, resp.StatusCode, body)
+		}
+		if strings.Contains(body, "canary") || !strings.HasPrefix(resp.Header.Get("X-Request-Id"), "req_") {
+			t.Errorf("%s %s: %v %s", tt.method, tt.path, resp.Header, body)
+		}
+	}
+	_, body := send(t, c, "POST", base+"/v1/chat/completions", strings.Replace(ask, "Hi", "canary", 1))
+	if !strings.Contains(body, "Hello there!") {
+		t.Error(body)
+	}
+	if strings.Contains(strings.ToLower(log.String()), "canary") {
+		t.Errorf("what a client sent is in the log: %s", log)
+	}
+	if n := strings.Count(log.String(), "msg=request"); n != 13 {
+		t.Errorf("%d request lines: %s", n, log)
+	}
+}
+
+func TestLoading(t *testing.T) {
+	s, base, _ := start(t, Config{})
+	c := client(t)
+	resp, body := send(t, c, "GET", base+"/health", "")
+	if resp.StatusCode != 503 || body != `{"status":"loading"}` || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("health: %d %v %s", resp.StatusCode, resp.Header, body)
+	}
+	for _, path := range []string{"/v1/models", "/v1/models/tiny"} {
+		if resp, body := send(t, c, "GET", base+path, ""); resp.StatusCode != 503 || codeOf(t, body) != "model_loading" {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
+	resp, body = send(t, c, "POST", base+"/v1/chat/completions", ask)
+	if resp.StatusCode != 503 || codeOf(t, body) != "model_loading" || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("chat: %d %v %s", resp.StatusCode, resp.Header, body)
+	}
+	if err := s.SetModels(models(&apitest.Engine{})...); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := send(t, c, "GET", base+"/health", ""); resp.StatusCode != 200 || body != `{"status":"ok"}` {
+		t.Errorf("health: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := send(t, c, "POST", base+"/v1/chat/completions", ask); resp.StatusCode != 200 {
+		t.Errorf("chat: %d %s", resp.StatusCode, body)
+	}
+}
+
+func TestPanics(t *testing.T) {
+	log := &syncBuffer{}
+	replies := []apitest.Reply{
+		{Panic: "secret"},
+		{Parts: []apitest.Part{{Panic: "secret"}}},
+		{Parts: []apitest.Part{{Text: "x"}, {Panic: "secret"}}},
+	}
+	n := 0
+	e := &apitest.Engine{}
+	e.Answer = func(engine.ChatRequest) apitest.Reply { return replies[n] }
+	s, base, _ := start(t, Config{Models: models(e), Log: slog.New(slog.NewTextHandler(log, nil))})
+	c := client(t)
+	count := int64(0)
+	for n = range replies {
+		for _, body := range []string{ask, askStream} {
+			resp, got := send(t, c, "POST", base+"/v1/chat/completions", body)
+			count++
+			late := n == 2 && body == askStream
+			if want := map[bool]int{true: 200, false: 500}[late]; resp.StatusCode != want {
+				t.Errorf("reply %d: status %d, want %d", n, resp.StatusCode, want)
+			}
+			if !strings.Contains(got, `"internal_error"`) || strings.Contains(got, "secret") || strings.Contains(got, "goroutine") {
+				t.Errorf("reply %d: %s", n, got)
+			}
+			if s.Panics() != count {
+				t.Errorf("reply %d: %d panics counted, want %d", n, s.Panics(), count)
+			}
+		}
+	}
+	replies = append(replies, apitest.Say("fine"))
+	n = len(replies) - 1
+	if resp, body := send(t, c, "POST", base+"/v1/chat/completions", ask); resp.StatusCode != 200 {
+		t.Errorf("after the panics: %d %s", resp.StatusCode, body)
+	}
+	if !strings.Contains(log.String(), "secret") {
+		t.Error("the panics are not in the log")
+	}
+}
+
+// TestTornAnswer: a panic after the first byte must not look like the end of the answer.
+func TestTornAnswer(t *testing.T) {
+	s, err := New(Config{Log: quiet(), Models: models(&apitest.Engine{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ServeHTTP(tearing{w}, r) }))
+	defer srv.Close()
+	req, err := http.NewRequest("POST", srv.URL+"/v1/chat/completions", strings.NewReader(askStream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client(t).Do(req)
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	if err == nil || s.Panics() != 1 {
+		t.Errorf("read error %v, %d panics", err, s.Panics())
+	}
+}
+
+// tearing panics after a write, as a bug in a handler would.
+type tearing struct{ http.ResponseWriter }
+
+func (w tearing) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w tearing) Write(p []byte) (int, error) {
+	n, _ := w.ResponseWriter.Write(p)
+	if n > 0 {
+		panic("bug")
+	}
+	return n, nil
+}
+
+func TestHostileBodies(t *testing.T) {
+	_, base, _ := start(t, Config{Models: models(&apitest.Engine{}), Limits: Limits{HeaderBytes: 8 << 10}})
+	c := client(t)
+	chat := base + "/v1/chat/completions"
+	keys := func(n int) string {
+		var b strings.Builder
+		b.WriteString(`{"model":"tiny"`)
+		for i := range n {
+			fmt.Fprintf(&b, `,"k%d":0`, i)
+		}
+		return b.String() + "}"
+	}
+	for name, tt := range map[string]struct {
+		body   string
+		status int
+	}{
+		"65 deep":           {`{"messages":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, 400},
+		"a million deep":    {strings.Repeat("[", 1_000_000), 400},
+		"a million keys":    {keys(1_000_000), 400},
+		"32 MiB and a byte": {strings.Repeat(" ", 32<<20+1), 413},
+		"30 MiB of spaces":  {strings.Repeat(" ", 30<<20), 400},
+		"a long string":     {`{"` + strings.Repeat("x", 8<<20), 400},
+	} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		resp, body := send(t, c, "POST", chat, tt.body)
+		took := time.Since(start)
+		runtime.ReadMemStats(&after)
+		if resp.StatusCode != tt.status {
+			t.Errorf("%s: status %d, want %d", name, resp.StatusCode, tt.status)
+		}
+		codeOf(t, body)
+		if took > 5*time.Second { // 1 s on a machine that does nothing else
+			t.Errorf("%s: took %s", name, took)
+		}
+		t.Logf("%s: %s, %d MiB allocated", name, took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
+	}
+	raw, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	_ = raw.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(raw, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", 20<<10))
+	if line, err := bufio.NewReader(raw).ReadString('\n'); err != nil || !strings.Contains(line, "431") {
+		t.Errorf("long header: %q, %v", line, err)
+	}
+
+	// A gigabyte that never ends: the server must hang up, not read it.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", 1<<30)
+	sent := int64(0)
+	block := bytes.Repeat([]byte(" "), 1<<16)
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	for sent < 1<<30 {
+		n, err := conn.Write(block)
+		if sent += int64(n); err != nil {
+			break
+		}
+	}
+	if sent > 64<<20 {
+		t.Errorf("the server took %d MiB of a body it refuses", sent>>20)
+	}
+}
+
+// TestTimeouts: a client that does not send its headers or its body is dropped.
+func TestTimeouts(t *testing.T) {
+	const limit = 150 * time.Millisecond
+	_, base, _ := start(t, Config{Models: models(&apitest.Engine{}), Limits: Limits{HeaderTime: limit, BodyTime: limit, IdleTime: limit}})
+	for name, tt := range map[string]struct{ sent, want string }{
+		"headers": {"POST /v1/chat/completions HTTP/1.1\r\nHost: local", ""},
+		"body":    {"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", "400 Bad Request"},
+		"idle":    {"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", "200 OK"},
+		"nothing": {"", ""},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(conn, tt.sent); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(conn)
+		if err != nil || !strings.Contains(string(got), tt.want) || tt.want == "" && strings.Contains(string(got), "200") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		conn.Close()
+	}
+}
+
+// TestKeepAlive: deadlines of one answer must not reach the next one of the connection.
+func TestKeepAlive(t *testing.T) {
+	const write = 100 * time.Millisecond
+	_, base, _ := start(t, Config{Models: models(&apitest.Engine{}), Limits: Limits{WriteTime: write, BodyTime: write}})
+	c := client(t)
+	for range 3 {
+		for _, body := range []string{ask, askStream} {
+			if resp, got := send(t, c, "POST", base+"/v1/chat/completions", body); resp.StatusCode != 200 || !strings.Contains(got, "Hello") {
+				t.Fatalf("%d %s", resp.StatusCode, got)
+			}
+		}
+		time.Sleep(3 * write / 2)
+	}
+}
+
+func TestSlowAnswerOutlivesDeadlines(t *testing.T) {
+	e := &apitest.Engine{Answer: func(engine.ChatRequest) apitest.Reply {
+		r := apitest.Say("a", "b")
+		r.Parts[1].After = 400 * time.Millisecond
+		return r
+	}}
+	const short = 100 * time.Millisecond
+	_, base, _ := start(t, Config{Models: models(e), Limits: Limits{WriteTime: short, BodyTime: short, HeaderTime: short, IdleTime: short}})
+	for _, body := range []string{ask, askStream} {
+		if resp, got := send(t, client(t), "POST", base+"/v1/chat/completions", body); resp.StatusCode != 200 || !strings.Contains(got, "b") {
+			t.Errorf("%d %s", resp.StatusCode, got)
+		}
+	}
+}
+
+func TestConnectionCap(t *testing.T) {
+	_, base, _ := start(t, Config{Models: models(&apitest.Engine{}), Limits: Limits{Connections: 2}})
+	addr := strings.TrimPrefix(base, "http://")
+	get := func(c net.Conn, wait time.Duration) error {
+		_ = c.SetDeadline(time.Now().Add(wait))
+		fmt.Fprint(c, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	var conns []net.Conn
+	for range 3 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for _, c := range conns[:2] {
+		if err := get(c, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := get(conns[2], 200*time.Millisecond); err == nil {
+		t.Error("a third connection was served")
+	}
+	conns[0].Close()
+	_ = conns[2].SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := http.ReadResponse(bufio.NewReader(conns[2]), nil); err != nil {
+		t.Errorf("after another has closed: %v", err)
+	}
+}
