@@ -1,0 +1,291 @@
+// The exported functions: they check handles and sizes and leave the work to the other files.
+#include <cpuid.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aq.h"
+
+#ifndef AQ_BUILD_ID
+#define AQ_BUILD_ID "unknown"
+#endif
+
+static const uint64_t device_magic = 0x6171756966657264, program_magic = 0x6171756966657270;
+
+// Errors of aq_open, which has no device to keep them.
+static device no_device = {.error_lock = ATOMIC_FLAG_INIT};
+
+// ---- errors -------------------------------------------------------------------------------------------------------
+
+// The library has no stdio, so messages are put together here. Only what they use is understood: %d, %ld and %s.
+static void format_text(char *out, int32_t size, const char *format, va_list args) {
+	char *end = out + size - 1;
+	for (const char *f = format; *f && out < end; f++) {
+		if (*f != '%') {
+			*out++ = *f;
+			continue;
+		}
+		f++;
+		if (*f == 's') {
+			for (const char *s = va_arg(args, const char *); *s && out < end;) {
+				*out++ = *s++;
+			}
+			continue;
+		}
+		int64_t v = *f == 'l' ? va_arg(args, long) : va_arg(args, int);
+		f += *f == 'l';
+		char digits[20];
+		int32_t n = 0;
+		for (uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v; u || n == 0; u /= 10) {
+			digits[n++] = (char)('0' + u % 10);
+		}
+		if (v < 0) {
+			*out++ = '-';
+		}
+		while (n > 0 && out < end) {
+			*out++ = digits[--n];
+		}
+	}
+	*out = 0;
+}
+
+static void lock_error(device *d) {
+	while (atomic_flag_test_and_set_explicit(&d->error_lock, memory_order_acquire)) {
+		__builtin_ia32_pause();
+	}
+}
+
+int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	lock_error(d);
+	d->error.status = status;
+	d->error.bytes = bytes;
+	format_text(d->error.text, AQ_ERROR_BYTES, format, args);
+	atomic_flag_clear_explicit(&d->error_lock, memory_order_release);
+	va_end(args);
+	return status;
+}
+
+static device *device_of(uint64_t handle) {
+	device *d = (device *)(uintptr_t)handle;
+	return d && d->magic == device_magic ? d : NULL;
+}
+
+static program *program_of(uint64_t handle) {
+	program *p = (program *)(uintptr_t)handle;
+	return p && p->magic == program_magic ? p : NULL;
+}
+
+int32_t aq_last_error(aq_error *args) {
+	if (args->size != sizeof *args) {
+		return AQ_STATUS_INVALID;
+	}
+	device *d = args->device ? device_of(args->device) : &no_device;
+	if (!d) {
+		return AQ_STATUS_INVALID;
+	}
+	lock_error(d);
+	args->status = d->error.status;
+	args->bytes = d->error.bytes;
+	memcpy(args->text, d->error.text, sizeof args->text);
+	atomic_flag_clear_explicit(&d->error_lock, memory_order_release);
+	return AQ_STATUS_OK;
+}
+
+// ---- library and device ---------------------------------------------------------------------------------------------
+
+int32_t aq_abi(aq_abi_info *args) {
+	if (args->size != sizeof *args) {
+		return AQ_STATUS_INVALID;
+	}
+	static const uint32_t sizes[] = {sizeof(aq_ref), sizeof(aq_op), sizeof(aq_buffer), sizeof(aq_weight),
+		sizeof(aq_kv_layer), sizeof(aq_seq), sizeof(aq_abi_info), sizeof(aq_open_args), sizeof(aq_close_args),
+		sizeof(aq_info_args), sizeof(aq_compile_args), sizeof(aq_program_args), sizeof(aq_write_args),
+		sizeof(aq_run_args), sizeof(aq_read_args), sizeof(aq_copy_args), sizeof(aq_kernel_args), sizeof(aq_error)};
+	args->version = AQ_ABI_VERSION;
+	uint64_t hash = 0xcbf29ce484222325;
+	for (const char *s = AQ_OP_NAMES; *s; s++) {
+		hash = (hash ^ (uint8_t)*s) * 0x100000001b3;
+	}
+	args->op_hash = hash;
+	memset(args->build_id, 0, sizeof args->build_id);
+	memcpy(args->build_id, AQ_BUILD_ID, sizeof AQ_BUILD_ID - 1 < 31 ? sizeof AQ_BUILD_ID - 1 : 31);
+	args->structs = sizeof sizes / sizeof *sizes;
+	memset(args->struct_sizes, 0, sizeof args->struct_sizes);
+	memcpy(args->struct_sizes, sizes, sizeof sizes);
+	return AQ_STATUS_OK;
+}
+
+// levels returns what processor and operating system can run, as bits.
+static uint32_t levels(void) {
+	__builtin_cpu_init();
+	uint32_t bits = 1u << AQ_LEVEL_BASELINE;
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+		uint32_t a, b, c, d;
+		if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C) {
+			bits |= 1u << AQ_LEVEL_AVX2;
+		}
+	}
+	if (bits & 1u << AQ_LEVEL_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) {
+		bits |= 1u << AQ_LEVEL_AVX512;
+	}
+	return bits;
+}
+
+int32_t aq_open(aq_open_args *args) {
+	if (args->size != sizeof *args) {
+		return AQ_STATUS_INVALID;
+	}
+	const uint32_t have = levels();
+	int32_t level = args->level;
+	if (level == AQ_LEVEL_BEST) {
+		level = have & 1u << AQ_LEVEL_AVX512 ? AQ_LEVEL_AVX512 : have & 1u << AQ_LEVEL_AVX2 ? AQ_LEVEL_AVX2 : AQ_LEVEL_BASELINE;
+	}
+	if (level < 0 || level >= AQ_LEVEL_COUNT || args->threads < 1 || args->threads > 1024) {
+		return fail(&no_device, AQ_STATUS_INVALID, 0, "level %d with %d threads", level, args->threads);
+	}
+	if (!(have & 1u << level)) {
+		return fail(&no_device, AQ_STATUS_UNSUPPORTED, 0, "this processor cannot run level %d", level);
+	}
+	device *d = calloc(1, sizeof *d);
+	if (!d) {
+		return fail(&no_device, AQ_STATUS_MEMORY, sizeof *d, "device");
+	}
+	d->level = level;
+	d->k = level == AQ_LEVEL_AVX512 ? aq_level_avx512() : level == AQ_LEVEL_AVX2 ? aq_level_avx2() : aq_level_baseline();
+	atomic_flag_clear(&d->error_lock);
+	int32_t status = pool_open(&d->pool, args->threads);
+	if (status) {
+		free(d);
+		return fail(&no_device, status, 0, "starting %d threads", args->threads);
+	}
+	d->magic = device_magic;
+	args->device = (uint64_t)(uintptr_t)d;
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_close(aq_close_args *args) {
+	device *d = args->size == sizeof *args ? device_of(args->device) : NULL;
+	if (!d) {
+		return AQ_STATUS_INVALID;
+	}
+	if (atomic_load(&d->programs)) {
+		return fail(d, AQ_STATUS_INVALID, 0, "%d programs are still open", atomic_load(&d->programs));
+	}
+	pool_close(d->pool);
+	d->magic = 0;
+	free(d);
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_info(aq_info_args *args) {
+	device *d = args->device ? device_of(args->device) : NULL;
+	if (args->size != sizeof *args || (args->device && !d)) {
+		return AQ_STATUS_INVALID;
+	}
+	args->threads = d ? pool_threads(d->pool) : 0;
+	args->level = d ? d->level : 0;
+	args->levels = levels();
+	uint32_t r[13] = {0}; // brand string of 48 bytes, zero behind it
+	if (__get_cpuid_max(0x80000000, NULL) >= 0x80000004) {
+		for (uint32_t i = 0; i < 3; i++) {
+			__get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
+		}
+	}
+	memset(args->processor, 0, sizeof args->processor);
+	memcpy(args->processor, r, sizeof r);
+	return AQ_STATUS_OK;
+}
+
+// ---- programs -------------------------------------------------------------------------------------------------------
+
+int32_t aq_compile(aq_compile_args *args) {
+	device *d = args->size == sizeof *args ? device_of(args->device) : NULL;
+	if (!d) {
+		return AQ_STATUS_INVALID;
+	}
+	args->program = 0;
+	int32_t status = program_compile(d, args);
+	if (status == AQ_STATUS_OK && args->program) {
+		((program *)(uintptr_t)args->program)->magic = program_magic;
+		atomic_fetch_add(&d->programs, 1);
+	}
+	return status;
+}
+
+int32_t aq_program_free(aq_program_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p) {
+		return AQ_STATUS_INVALID;
+	}
+	atomic_fetch_sub(&p->d->programs, 1);
+	p->magic = 0;
+	program_free(p);
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_write(aq_write_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p) {
+		return AQ_STATUS_INVALID;
+	}
+	if (args->weight < 0 || args->weight >= p->args.n_weights || args->rows < 0 || args->first < 0 || !args->data) {
+		return fail(p->d, AQ_STATUS_INVALID, 0, "write to weight %d", args->weight);
+	}
+	return weight_write(p, args);
+}
+
+int32_t aq_run(aq_run_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p) {
+		return AQ_STATUS_INVALID;
+	}
+	if (args->n_tokens < 1 || args->n_tokens > p->args.max_tokens || args->n_seqs < 1 ||
+		args->n_seqs > p->args.max_seqs || args->n_outputs < 0 || args->n_outputs > p->args.max_outputs ||
+		args->op_from < 0 || args->op_from > args->op_to || args->op_to > p->args.n_ops) {
+		return fail(p->d, AQ_STATUS_INVALID, 0, "step of %d tokens, %d sequences, %d outputs", args->n_tokens,
+			args->n_seqs, args->n_outputs);
+	}
+	step_run(p, args);
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_read(aq_read_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p) {
+		return AQ_STATUS_INVALID;
+	}
+	if (args->buffer < 0 || args->buffer >= p->args.n_buffers || args->rows < 0 ||
+		args->rows > buffer_rows(p, args->buffer)) {
+		return fail(p->d, AQ_STATUS_INVALID, 0, "read of %d rows of buffer %d", args->rows, args->buffer);
+	}
+	memcpy((void *)(uintptr_t)args->data, p->buffer_data[args->buffer],
+		(size_t)args->rows * (size_t)p->buffers[args->buffer].width * sizeof(float));
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_copy(aq_copy_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p) {
+		return AQ_STATUS_INVALID;
+	}
+	if (args->dst < 0 || args->dst >= p->args.kv_blocks || args->src < 0 || args->src >= p->args.kv_blocks) {
+		return fail(p->d, AQ_STATUS_INVALID, 0, "copy of KV block %d to %d of %d", args->src, args->dst, p->args.kv_blocks);
+	}
+	if (args->dst != args->src) {
+		memcpy(p->kv + args->dst * p->kv_block_bytes, p->kv + args->src * p->kv_block_bytes, (size_t)p->kv_block_bytes);
+	}
+	return AQ_STATUS_OK;
+}
+
+int32_t aq_kernel(aq_kernel_args *args) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	if (!p || args->weight < 0 || args->weight >= p->args.n_weights) {
+		return AQ_STATUS_INVALID;
+	}
+	weight_kernel_name(p, &p->weights[args->weight], args->name);
+	return AQ_STATUS_OK;
+}

@@ -1,0 +1,347 @@
+// Internal types of the CPU kernel library.
+//
+//   api.c      the exported functions              program.c  compile: check, choose, lay out, allocate
+//   pool.c     threads and units of work           weight.c   weights: storage layouts, repacking at load
+//   step.c     running a step                      op_*.c     what an op does in a step, cut into units of work
+//   level_*.c  the kernels, compiled once for each instruction set from the same headers (level.h lists them)
+//
+// A step is a sequence of phases. A phase is n units of work that may run in any order on any thread; an op has one
+// or a few phases. How a phase is cut depends on shapes only and every output element is computed by one unit in a
+// fixed order, so results do not depend on the number of threads.
+#ifndef AQ_INTERNAL_H
+#define AQ_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+
+enum {
+	AQ_ALIGN = 64,         // of every allocation and of every row that vectors are loaded from
+	AQ_LANES = 16,         // floats of the widest vector: rows that kernels may read past are padded to it
+	AQ_TILE = 64,          // weight rows handled together: a tile of codes, a panel
+	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
+	AQ_ENTRIES = 256,      // entries of a table
+	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
+	AQ_DIRECT_TOKENS = 4,  // tokens up to which dense rows are multiplied without a panel
+	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
+	AQ_MAX_BOOKS = 16,
+	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
+	AQ_ATTN_ROWS = 16,     // query rows of an attention unit
+	AQ_ATTN_CHUNK = 256,   // positions that are summed before partial results are merged
+	AQ_SMALL = 1 << 13     // phases that touch fewer floats are not worth waking a thread
+};
+
+typedef struct device device;
+typedef struct program program;
+typedef struct compiled_op compiled_op;
+
+// ---- weights ------------------------------------------------------------------------------------------------------
+
+enum {
+	LAYOUT_NONE,   // vectors only
+	LAYOUT_ROWS,   // dense rows as delivered
+	LAYOUT_TILES,  // AQLM, one code a byte, tiles of 64 rows: see weight.c
+	LAYOUT_CODES   // AQLM, codes (rows/og, groups, K) of one or two bytes, masked to the scheme's bits
+};
+
+typedef struct weight {
+	aq_weight info;
+	int32_t layout;
+	int32_t groups;      // cols / in_group
+	int32_t code_bytes;  // LAYOUT_CODES
+	int32_t tiles;       // LAYOUT_TILES: 64-row tiles ...
+	int32_t block;       // ... groups of a block ...
+	int32_t blocks;      // ... and blocks
+	int64_t row_bytes;   // LAYOUT_ROWS
+	uint8_t *data;       // elements or codes
+	float *book;         // codebooks (K, 2^B, og, g), or NULL if book16 is kept
+	uint16_t *book16;    // the same in F16
+	float *book_t;       // tables: codebooks transposed to (K, g, 256) in the order of the level's tables
+	float *book_norm;    // tables: (K) largest norm of an entry
+	float *scales;       // (rows/og)
+	float *values;       // vectors: (cols)
+	bool matrix;         // used by a linear op or an embedding
+	bool vector;         // used by an op that wants a vector
+} weight;
+
+// ---- kernels of a level -------------------------------------------------------------------------------------------
+
+// One call multiplies a panel of weight rows with tokens: y[t][r] = sum_k w[r][k] x[t][k]. Rows of w are padded with
+// zeros, rows of x with anything finite, to a multiple of the vector length.
+typedef struct gemm_args {
+	const float *w;     // (rows, ldw)
+	const float *x;     // (tokens, ldx)
+	float *y;           // (tokens, ldy)
+	const float *scale; // (rows) or NULL, applied behind the last columns
+	const float *bias;  // (rows) or NULL, likewise
+	int64_t ldw, ldx, ldy;
+	int32_t cols, rows, tokens;
+	bool first, last;   // column blocks of the product: start at zero, finish with scale and bias
+} gemm_args;
+
+// Dense rows times a few tokens, without a panel.
+typedef struct dense_args {
+	const uint8_t *w;  // (rows, row_bytes)
+	const float *x;    // (tokens, ldx)
+	float *y;          // (tokens, ldy)
+	const float *bias; // (rows) or NULL
+	int64_t row_bytes, ldx, ldy;
+	int32_t type, cols, rows, tokens;
+} dense_args;
+
+// AQLM rows stored as codes times a few tokens, without a panel; w is LAYOUT_CODES and codes_direct accepts it.
+typedef struct codes_args {
+	const weight *w;
+	const float *x;    // (tokens, ldx)
+	float *y;          // (tokens, ldy), row 0 is row `row` of w
+	const float *bias; // (rows) or NULL
+	int64_t ldx, ldy;
+	int32_t row, rows, tokens;
+} codes_args;
+
+// Table kernel: partial sums of blocks [block, block_end) for every row: y[t][tile order of rows].
+typedef struct table_args {
+	const weight *w;
+	const float *x;  // (tokens, ldx)
+	float *y;        // (tokens, tiles*64), set
+	void *workspace; // kernels.table_bytes
+	int64_t ldx;
+	int32_t block, block_end, tokens;
+} table_args;
+
+// Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
+typedef struct attn_args {
+	const float *q;      // (rows, dim padded), zero padded
+	const int32_t *pos;  // (rows) position of each row; rows of one token are neighbours
+	const int32_t *blocks; // KV block of each 32 positions
+	const uint8_t *kv;   // KV cache
+	int64_t block_bytes; // from one block to the next
+	int64_t k, v;        // offsets of the head's keys and values (32, dim padded) in a block
+	float *max, *sum;    // (rows) out
+	float *acc;          // (rows, dim padded) out
+	float *workspace;    // (2, 32, dim padded) keys and values, then (rows, 32) scores
+	float scale, cap;
+	int32_t rows, dim, from, to, window;
+	bool f16;
+} attn_args;
+
+typedef struct kernels {
+	const char *name;
+	bool interleaved;  // order of the rows in a tile: byte 4i+j holds row 16j+i, not row b at byte b
+	bool book16;       // decodes F16 codebooks quickly
+	int64_t table_bytes;
+	// Estimated cycles, for the choice between tables and panels: of a lookup, of a table entry for each input of a
+	// group, of decoding one code of eight inputs, of a multiply-add.
+	float cost_lookup, cost_entry, cost_decode, cost_fma;
+
+	void (*to_f32)(float *dst, const void *src, int32_t type, int64_t n);
+	void (*to_f16)(uint16_t *dst, const float *src, int64_t n);
+	void (*norm)(float *out, const float *in, const float *gain, const float *bias, int32_t width, int32_t type,
+		float eps, float plus);
+	void (*glu)(float *out, const float *gate, const float *up, int32_t act, int64_t n);
+	void (*add)(float *out, const float *x, const float *y, float scale, int64_t n);
+	void (*scale)(float *out, const float *in, float scale, float cap, int64_t n);
+	void (*rope)(float *x, const float *cos_sin, int32_t heads, int32_t dim, int32_t rotated, int32_t pairing);
+	void (*decode)(const weight *w, int32_t row, int32_t rows, int32_t col, int32_t cols, float *panel, int64_t ld);
+	void (*gemm)(const gemm_args *a);
+	void (*dense)(const dense_args *a);
+	void (*codes)(const codes_args *a); // NULL: the level decodes to panels only
+	void (*attention)(const attn_args *a);
+	void (*merge)(float *max, float *sum, float *acc, float max2, float sum2, const float *acc2, int32_t n);
+	void (*tables)(const table_args *a);      // exact; NULL: the level has none
+	void (*tables_fast)(const table_args *a); // NULL: as exact
+	const char *tables_name, *tables_fast_name;
+} kernels;
+
+const kernels *aq_level_baseline(void);
+const kernels *aq_level_avx2(void);
+const kernels *aq_level_avx512(void);
+
+// ---- threads ------------------------------------------------------------------------------------------------------
+
+// A worker is a thread's identity in the pool and its workspace.
+typedef struct worker {
+	struct pool *pool;
+	uint8_t *workspace;
+	int32_t id;
+} worker;
+
+typedef struct job {
+	void (*run)(program *p, const compiled_op *op, int32_t unit, worker *w);
+	const compiled_op *op;
+	int32_t units;
+	bool small; // run on one thread
+} job;
+
+typedef struct pool pool;
+
+int32_t pool_open(pool **out, int32_t threads);
+void pool_close(pool *p);
+int32_t pool_threads(const pool *p);
+// pool_run runs the phases that next yields until it returns false. next runs on one thread at a time; what it and
+// the units wrote before is visible to it.
+void pool_run(pool *p, program *ctx, bool (*next)(program *ctx, worker *w, job *out), uint8_t *workspaces,
+	int64_t workspace_bytes);
+
+// ---- memory -------------------------------------------------------------------------------------------------------
+
+// An arena is laid out twice by the same code: first without memory, which only counts, then over it.
+typedef struct arena {
+	uint8_t *base;
+	int64_t used;  // bytes given out
+	int64_t mapped;
+	bool overflow;
+} arena;
+
+void *arena_take(arena *a, int64_t count, int64_t bytes);
+bool arena_map(arena *a, bool huge_pages); // maps a->used zeroed bytes and starts over
+void arena_free(arena *a);
+
+// ---- devices and programs -------------------------------------------------------------------------------------------
+
+struct device {
+	uint64_t magic;
+	const kernels *k;
+	pool *pool;
+	int32_t level;
+	_Atomic int32_t programs;
+	atomic_flag error_lock;
+	aq_error error;
+};
+
+// fail notes an error on the device and returns status.
+int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+// How one output of a linear op is computed in a step.
+enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL };
+
+typedef struct linear_out {
+	const weight *w;
+	const float *bias;
+	float *y; // (rows of the step, ldy)
+	int64_t ldy;
+	float *partial; // METHOD_TABLES: (chunks, tokens, tiles*64)
+	int32_t method, chunks, first_unit, units;
+} linear_out;
+
+typedef struct linear_state {
+	linear_out out[4];
+	const float *x;
+	int64_t ldx;
+	int32_t n, tokens, units, token_base;
+	bool any_tables;
+} linear_state;
+
+typedef struct rope_slot {
+	int32_t weight, rotated;
+	float factor;
+	float *cos_sin; // (max_tokens, rotated): cosines, then sines
+	uint64_t step;  // it holds
+} rope_slot;
+
+typedef struct attn_state {
+	int32_t tile_tokens, head_split, tiles, chunks;
+	bool split; // position chunks are separate units
+} attn_state;
+
+struct compiled_op {
+	aq_op op;
+	int32_t slot;     // rope slot
+	int64_t kv_k, kv_v; // attention: offsets of the layer in a KV block
+	int64_t kv_head;  // bytes from one KV head to the next
+	int32_t dim_pad;  // attention: dim padded to AQ_LANES
+};
+
+struct program {
+	uint64_t magic;
+	device *d;
+	const kernels *k;
+	aq_compile_args args; // sizes; its pointers are not valid any more
+	compiled_op *ops;
+	aq_buffer *buffers;
+	float **buffer_data;
+	weight *weights;
+	aq_kv_layer *layers;
+	rope_slot *slots;
+	int32_t n_slots;
+	arena tables_mem, weight_mem, kv_mem, scratch_mem;
+
+	uint8_t *kv;
+	int64_t kv_block_bytes;
+	int32_t kv_elem; // bytes
+
+	uint8_t *workspaces;
+	int64_t workspace_bytes; // of one thread
+	int64_t panel_ld;
+	float *xpad;      // (max rows, xpad_ld)
+	int64_t xpad_ld;
+	float *partials;
+	int64_t partials_floats;
+	float *attn_partials;
+	int64_t attn_partials_floats;
+	int32_t *seq_tiles; // (max_seqs + 1) first attention tile of each sequence
+	int32_t *token_pos; // (max_tokens) position of each token
+	int32_t *token_seq; // (max_tokens) sequence of each token
+
+	// the step in progress
+	uint64_t step;
+	aq_run_args run;
+	const int32_t *tokens, *blocks, *outputs;
+	const aq_seq *seqs;
+	int32_t op, op_end, phase;
+	linear_state linear;
+	attn_state attn;
+};
+
+int32_t program_compile(device *d, aq_compile_args *args);
+void program_free(program *p);
+void step_run(program *p, aq_run_args *args);
+
+// weight_layout chooses the storage of w and takes its memory from a.
+void weight_layout(program *p, weight *w, arena *a);
+int32_t weight_write(program *p, const aq_write_args *args);
+void weight_kernel_name(const program *p, const weight *w, char *name);
+
+// Rows and pointers of operands in the current step.
+static inline int32_t buffer_rows(const program *p, int32_t buffer) {
+	return p->buffers[buffer].rows == AQ_ROWS_TOKEN ? p->run.n_tokens : p->run.n_outputs;
+}
+static inline float *ref_data(const program *p, aq_ref r) { return p->buffer_data[r.buffer] + r.offset; }
+static inline int64_t ref_stride(const program *p, aq_ref r) { return p->buffers[r.buffer].width; }
+
+// Plan functions set *out to phase number `phase` of the op, or return false behind the last one.
+bool embed_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool norm_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool linear_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool rope_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool attention_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool glu_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool add_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool select_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool scale_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+
+// Sizes of scratch memory that op files need, for program.c.
+int64_t linear_partials(const program *p, const aq_op *op);
+int32_t linear_panel_cols(const weight *w);
+int64_t attention_workspace(int32_t dim_pad);
+int64_t attention_partials(const program *p, const aq_op *op);
+
+// codes_direct says whether the codes kernel takes the weight: one or two codebooks, groups of 8 or 16 inputs.
+static inline bool codes_direct(const weight *w) {
+	return w->layout == LAYOUT_CODES && w->code_bytes == 2 && w->info.out_group == 1 && w->info.books <= 2 &&
+		(w->info.in_group == 8 || w->info.in_group == 16);
+}
+
+static inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+static inline int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+static inline int32_t max_i32(int32_t a, int32_t b) { return a > b ? a : b; }
+static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Row of a tile that byte b of a tile's run of codes belongs to.
+static inline int32_t tile_row(bool interleaved, int32_t b) { return interleaved ? (b & 3) << 4 | b >> 2 : b; }
+static inline int32_t tile_byte(bool interleaved, int32_t r) { return interleaved ? (r & 15) << 2 | r >> 4 : r; }
+
+#endif

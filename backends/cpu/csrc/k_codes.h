@@ -1,0 +1,128 @@
+// AQLM codes of 9 to 16 bits times a few tokens: decode an entry, multiply, add.
+//
+// A codebook of 65536 entries is 1 MB in F16, so a code costs one random cache line from L2 or L3 and nothing else
+// matters much: rows are interleaved to have enough loads in flight, the stream of codes is prefetched by hand (it
+// more than doubled the speed), and books that came in F16 stay in F16. Sorting entries, prefetching entries and
+// 6-bit books gained nothing.
+
+enum { CODES_COLS = 1024 }; // sums are folded at least that often
+
+INL __m256 code_entry(const weight *w, int64_t at, const bool half) {
+	return half ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(w->book16 + at)))
+		: _mm256_loadu_ps(w->book + at);
+}
+
+// code_block adds groups [j, end) of R rows to acc.
+INL void code_block(const codes_args *a, const uint16_t *codes, int64_t row_codes, const float *x, int32_t j, int32_t end,
+	const int32_t R, const int32_t C, const int32_t K, const int32_t g, const bool half, __m256 acc[4][4]) {
+	const int64_t book = ((int64_t)1 << a->w->info.bits) * g;
+	for (; j < end; j++) {
+		if (j % 16 == 0) {
+#pragma GCC unroll 4
+			for (int32_t r = 0; r < R; r++) {
+				_mm_prefetch((const char *)(codes + r * row_codes + (int64_t)j * K) + 2048, _MM_HINT_T0);
+			}
+		}
+#pragma GCC unroll 2
+		for (int32_t v = 0; v < g; v += 8) {
+			__m256 xv[4];
+#pragma GCC unroll 4
+			for (int32_t t = 0; t < C; t++) {
+				xv[t] = _mm256_loadu_ps(x + t * a->ldx + (int64_t)j * g + v);
+			}
+#pragma GCC unroll 4
+			for (int32_t r = 0; r < R; r++) {
+				const uint16_t *c = codes + r * row_codes + (int64_t)j * K;
+				__m256 e = code_entry(a->w, (int64_t)c[0] * g + v, half);
+				if (K == 2) {
+					e = _mm256_add_ps(e, code_entry(a->w, book + (int64_t)c[1] * g + v, half));
+				}
+#pragma GCC unroll 4
+				for (int32_t t = 0; t < C; t++) {
+					acc[r][t] = _mm256_fmadd_ps(e, xv[t], acc[r][t]);
+				}
+			}
+		}
+	}
+}
+
+INL void code_rows(const codes_args *a, int32_t r, int32_t t, const int32_t R, const int32_t C, const int32_t K,
+	const int32_t g, const bool half) {
+	const int64_t row_codes = (int64_t)a->w->groups * K;
+	const uint16_t *codes = (const uint16_t *)(const void *)a->w->data + (a->row + r) * row_codes;
+	float sum[4][4] = {{0}};
+	for (int32_t j = 0; j < a->w->groups; j += CODES_COLS / g) {
+		__m256 acc[4][4];
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < R; i++) {
+#pragma GCC unroll 4
+			for (int32_t k = 0; k < C; k++) {
+				acc[i][k] = _mm256_setzero_ps();
+			}
+		}
+		code_block(a, codes, row_codes, a->x + t * a->ldx, j, min_i32(a->w->groups, j + CODES_COLS / g), R, C, K, g,
+			half, acc);
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < R; i++) {
+#pragma GCC unroll 4
+			for (int32_t k = 0; k < C; k++) {
+				sum[i][k] += sum4(_mm_add_ps(_mm256_castps256_ps128(acc[i][k]), _mm256_extractf128_ps(acc[i][k], 1)));
+			}
+		}
+	}
+	for (int32_t i = 0; i < R; i++) {
+		for (int32_t k = 0; k < C; k++) {
+			a->y[(t + k) * a->ldy + r + i] = sum[i][k] * a->w->scales[a->row + r + i] + (a->bias ? a->bias[r + i] : 0);
+		}
+	}
+}
+
+INL void codes_scheme(const codes_args *a, const int32_t K, const int32_t g, const bool half) {
+	int32_t t = 0;
+	for (; t + 2 <= a->tokens; t += 2) {
+		int32_t r = 0;
+		for (; r + 4 <= a->rows; r += 4) {
+			code_rows(a, r, t, 4, 2, K, g, half);
+		}
+		for (; r < a->rows; r++) {
+			code_rows(a, r, t, 1, 2, K, g, half);
+		}
+	}
+	for (int32_t r = 0; t < a->tokens && r < a->rows;) {
+		if (r + 4 <= a->rows) {
+			code_rows(a, r, t, 4, 1, K, g, half);
+			r += 4;
+		} else {
+			code_rows(a, r++, t, 1, 1, K, g, half);
+		}
+	}
+}
+
+static void codes_product(const codes_args *a) {
+	const bool half = a->w->book16 != NULL;
+	switch (a->w->info.books * 32 + a->w->info.in_group + half) {
+	case 40:
+		codes_scheme(a, 1, 8, false);
+		break;
+	case 41:
+		codes_scheme(a, 1, 8, true);
+		break;
+	case 48:
+		codes_scheme(a, 1, 16, false);
+		break;
+	case 49:
+		codes_scheme(a, 1, 16, true);
+		break;
+	case 72:
+		codes_scheme(a, 2, 8, false);
+		break;
+	case 73:
+		codes_scheme(a, 2, 8, true);
+		break;
+	case 80:
+		codes_scheme(a, 2, 16, false);
+		break;
+	default:
+		codes_scheme(a, 2, 16, true);
+	}
+}

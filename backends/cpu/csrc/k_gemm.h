@@ -1,0 +1,235 @@
+// Panel product and direct dense product: dot products along the columns, vectors of partial sums in registers.
+//
+// A register tile is 4 weight rows x TOKENS tokens. Both operands are read in their natural order, so neither needs
+// packing; the price is a horizontal sum for every tile and column block, 4 rows at a time (about 10 % of a block of
+// 576 columns). Each (row, token) pair has its own accumulator and its columns are added in order, so its value does
+// not depend on the tile it was part of. Tried and dropped: vectors across tokens (needs a transposed copy of x and a
+// transposed result; slower below 16 tokens, equal above).
+
+#if VW == 16
+enum { TOKENS = 6 };
+#elif VW == 8
+enum { TOKENS = 3 };
+#else
+enum { TOKENS = 2 };
+#endif
+
+// finish adds a column block's sums of rows r..r+3 to y, and scale and bias behind the last block.
+INL void finish(const gemm_args *a, int32_t r, float *y, __m128 s) {
+	const int32_t n = a->rows - r;
+	if (n >= 4) {
+		if (!a->first) {
+			s = _mm_add_ps(s, _mm_loadu_ps(y));
+		}
+		if (a->last && a->scale) {
+			s = _mm_mul_ps(s, _mm_loadu_ps(a->scale + r));
+		}
+		if (a->last && a->bias) {
+			s = _mm_add_ps(s, _mm_loadu_ps(a->bias + r));
+		}
+		_mm_storeu_ps(y, s);
+		return;
+	}
+	float t[4];
+	_mm_storeu_ps(t, s);
+	for (int32_t i = 0; i < n; i++) {
+		float v = a->first ? t[i] : t[i] + y[i];
+		v = a->last && a->scale ? v * a->scale[r + i] : v;
+		y[i] = a->last && a->bias ? v + a->bias[r + i] : v;
+	}
+}
+
+INL void gemm_tile(const gemm_args *a, int32_t r, int32_t t, const int32_t tokens) {
+	vf acc[4][TOKENS];
+	const float *w = a->w + r * a->ldw, *x = a->x + t * a->ldx;
+#pragma GCC unroll 4
+	for (int32_t i = 0; i < 4; i++) {
+#pragma GCC unroll 8
+		for (int32_t j = 0; j < tokens; j++) {
+			acc[i][j] = v_zero();
+		}
+	}
+	for (int32_t k = 0; k < a->cols; k += VW) {
+		vf xv[TOKENS];
+#pragma GCC unroll 8
+		for (int32_t j = 0; j < tokens; j++) {
+			xv[j] = v_load(x + j * a->ldx + k);
+		}
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < 4; i++) {
+			const vf wv = v_load(w + i * a->ldw + k);
+#pragma GCC unroll 8
+			for (int32_t j = 0; j < tokens; j++) {
+				acc[i][j] = v_fma(wv, xv[j], acc[i][j]);
+			}
+		}
+	}
+#pragma GCC unroll 8
+	for (int32_t j = 0; j < tokens; j++) {
+		finish(a, r, a->y + (t + j) * a->ldy + r, v_hsum4(acc[0][j], acc[1][j], acc[2][j], acc[3][j]));
+	}
+}
+
+// Panels have room for whole tiles: rows behind the last are computed from old contents and not stored.
+static void gemm(const gemm_args *a) {
+	int32_t t = 0;
+	for (; t + TOKENS <= a->tokens; t += TOKENS) {
+		for (int32_t r = 0; r < a->rows; r += 4) {
+			gemm_tile(a, r, t, TOKENS);
+		}
+	}
+	for (int32_t r = 0; t < a->tokens && r < a->rows; r += 4) {
+		switch (a->tokens - t) {
+		case 1:
+			gemm_tile(a, r, t, 1);
+			break;
+#if VW >= 8
+		case 2:
+			gemm_tile(a, r, t, 2);
+			break;
+#endif
+#if VW == 16
+		case 3:
+			gemm_tile(a, r, t, 3);
+			break;
+		case 4:
+			gemm_tile(a, r, t, 4);
+			break;
+		case 5:
+			gemm_tile(a, r, t, 5);
+			break;
+#endif
+		}
+	}
+}
+
+// ---- direct dense product -----------------------------------------------------------------------------------------
+
+enum {
+	DENSE_COLS = 1024,   // sums are folded at least that often, which keeps rounding errors small in long rows
+	DENSE_AHEAD = 8192   // bytes of prefetch, in storage order, to L2: four short rows are no stream for the hardware
+};
+
+INL void prefetch_run(const uint8_t *p, int32_t bytes) {
+	for (int32_t i = 0; i < bytes; i += 64) {
+		_mm_prefetch((const char *)p + i, _MM_HINT_T1);
+	}
+}
+
+// Columns [k, end) of `rows` rows x `tokens` tokens, type known at compile time.
+INL void dense_block(const dense_args *a, const uint8_t *w, const float *x, int32_t k, int32_t end, const int32_t type,
+	const int32_t rows, const int32_t tokens, vf acc[4][2]) {
+	const uint8_t *ahead = w + DENSE_AHEAD + k / 32 * (rows * 34);
+	if (type == AQ_DTYPE_Q8_0) {
+		for (; k < end; k += 32, ahead += rows * 34) {
+			prefetch_run(ahead, rows * 34);
+			vf d[4], part[4][2];
+#pragma GCC unroll 4
+			for (int32_t i = 0; i < rows; i++) {
+				const uint8_t *b = w + i * a->row_bytes + k / 32 * 34;
+				uint16_t h;
+				memcpy(&h, b, 2);
+				d[i] = v_set1(f32_of_f16(h));
+#pragma GCC unroll 8
+				for (int32_t v = 0; v < 32; v += VW) {
+					const vf q = v_i8(b + 2 + v);
+#pragma GCC unroll 2
+					for (int32_t j = 0; j < tokens; j++) {
+						const vf xv = v_load(x + j * a->ldx + k + v);
+						part[i][j] = v == 0 ? v_mul(q, xv) : v_fma(q, xv, part[i][j]);
+					}
+				}
+#pragma GCC unroll 2
+				for (int32_t j = 0; j < tokens; j++) {
+					acc[i][j] = v_fma(d[i], part[i][j], acc[i][j]);
+				}
+			}
+		}
+		return;
+	}
+	const int32_t bytes = type == AQ_DTYPE_F32 ? 4 : 2;
+	ahead = w + DENSE_AHEAD + k * rows * bytes;
+	for (; k + VW <= end; k += VW, ahead += VW * rows * bytes) {
+		prefetch_run(ahead, VW * rows * bytes);
+		vf xv[2];
+#pragma GCC unroll 2
+		for (int32_t j = 0; j < tokens; j++) {
+			xv[j] = v_load(x + j * a->ldx + k);
+		}
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < rows; i++) {
+			const vf wv = load_type(w + i * a->row_bytes, type, k);
+#pragma GCC unroll 2
+			for (int32_t j = 0; j < tokens; j++) {
+				acc[i][j] = v_fma(wv, xv[j], acc[i][j]);
+			}
+		}
+	}
+	if (k < end) {
+		for (int32_t i = 0; i < rows; i++) {
+			const vf wv = load_type_n(w + i * a->row_bytes, type, k, end - k);
+			for (int32_t j = 0; j < tokens; j++) {
+				acc[i][j] = v_fma(wv, v_load(x + j * a->ldx + k), acc[i][j]);
+			}
+		}
+	}
+}
+
+INL void dense_rows(const dense_args *a, int32_t r, int32_t t, const int32_t type, const int32_t rows,
+	const int32_t tokens) {
+	const uint8_t *w = a->w + r * a->row_bytes;
+	float sum[4][2] = {{0}};
+	for (int32_t k = 0; k < a->cols; k += DENSE_COLS) {
+		vf acc[4][2];
+		for (int32_t i = 0; i < 4; i++) {
+			acc[i][0] = acc[i][1] = v_zero();
+		}
+		dense_block(a, w, a->x + t * a->ldx, k, min_i32(a->cols, k + DENSE_COLS), type, rows, tokens, acc);
+		for (int32_t i = 0; i < rows; i++) {
+			for (int32_t j = 0; j < tokens; j++) {
+				sum[i][j] += sum4(v_fold(acc[i][j]));
+			}
+		}
+	}
+	for (int32_t i = 0; i < rows; i++) {
+		for (int32_t j = 0; j < tokens; j++) {
+			a->y[(t + j) * a->ldy + r + i] = sum[i][j] + (a->bias ? a->bias[r + i] : 0);
+		}
+	}
+}
+
+INL void dense_type(const dense_args *a, const int32_t type) {
+	for (int32_t r = 0; r < a->rows; r += 4) {
+		int32_t t = 0;
+		if (a->rows - r < 4) { // the last rows, one by one
+			for (int32_t i = r; i < a->rows; i++) {
+				for (t = 0; t < a->tokens; t++) {
+					dense_rows(a, i, t, type, 1, 1);
+				}
+			}
+			return;
+		}
+		for (; t + 2 <= a->tokens; t += 2) {
+			dense_rows(a, r, t, type, 4, 2);
+		}
+		if (t < a->tokens) {
+			dense_rows(a, r, t, type, 4, 1);
+		}
+	}
+}
+
+static void dense(const dense_args *a) {
+	switch (a->type) {
+	case AQ_DTYPE_F32:
+		dense_type(a, AQ_DTYPE_F32);
+		break;
+	case AQ_DTYPE_F16:
+		dense_type(a, AQ_DTYPE_F16);
+		break;
+	case AQ_DTYPE_BF16:
+		dense_type(a, AQ_DTYPE_BF16);
+		break;
+	default:
+		dense_type(a, AQ_DTYPE_Q8_0);
+	}
+}

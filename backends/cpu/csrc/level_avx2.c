@@ -1,0 +1,20 @@
+// Level "avx2": AVX2, FMA, F16C.
+#include "aq.h"
+
+#define INL static inline __attribute__((always_inline))
+#include "vec_avx2.h"
+
+#include "level.h"
+
+#include "k_codes.h"
+
+#include "k_tables.h"
+
+#include "k_tables_avx2.h"
+
+// Costs: estimates for Zen 3 and Zen 4, see op_linear.c.
+static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_product, .table_bytes = AQ_MAX_BOOKS * AQ_ENTRIES * 4,
+	.cost_lookup = 0.62f, .cost_entry = 0.075f, .cost_decode = 1.8f, .cost_fma = 0.075f, .tables = tables_fp32,
+	.tables_name = "fp32", COMMON_KERNELS};
+
+const kernels *aq_level_avx2(void) { return &level; }

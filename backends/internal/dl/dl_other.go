@@ -1,0 +1,8 @@
+//go:build !linux
+
+package dl
+
+// Open returns ErrUnsupported.
+func Open(string, []byte, string) (*Library, error) { return nil, ErrUnsupported }
+
+func symbol(uintptr, string) (uintptr, error) { return 0, ErrUnsupported }
