@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"aquifer/runtime/engine"
+)
+
+// benchResult is one line of a benchmark, with the field names of llama-bench where it has them.
+type benchResult struct {
+	Model     string    `json:"model_filename"`
+	Type      string    `json:"model_type"`
+	Size      int64     `json:"model_size"`
+	Params    int64     `json:"model_n_params"`
+	Backend   string    `json:"backend"`
+	Level     string    `json:"level"`
+	Precision string    `json:"precision"`
+	KV        string    `json:"type_kv"`
+	Threads   int       `json:"n_threads"`
+	Prompt    int       `json:"n_prompt"`
+	Gen       int       `json:"n_gen"`
+	AvgNs     int64     `json:"avg_ns"`
+	StddevNs  int64     `json:"stddev_ns"`
+	AvgTS     float64   `json:"avg_ts"`
+	StddevTS  float64   `json:"stddev_ts"`
+	SamplesNs []int64   `json:"samples_ns"`
+	SamplesTS []float64 `json:"samples_ts"`
+	TestTime  time.Time `json:"test_time"`
+	Version   string    `json:"build_version"`
+}
+
+func (a *app) benchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench [MODEL]",
+		Short: "Measure prefill and decode in tokens per second",
+		Long: "bench measures how fast a prompt of random tokens is read (pp) and how fast tokens are generated one by one\n" +
+			"(tg), through the same engine that answers requests. Each test runs once more than it counts, to warm up.",
+		Example: "  aquifer bench ./Llama-3.2-1B-Instruct-AQLM -p 512 -n 128 -r 3",
+	}
+	addKnobs(cmd, modelKnobs, []string{"n-prompt", "n-gen", "repetitions", "output"}, deviceKnobs)
+	return command(cmd, 0, 1, func(s settings, args []string) error {
+		path, err := oneModel(s, args)
+		if err != nil {
+			return err
+		}
+		return a.bench(s, path)
+	})
+}
+
+func (a *app) bench(s settings, path string) error {
+	ctx, stop := interruptible()
+	defer stop()
+	prompt, gen := s.integer("n-prompt"), s.integer("n-gen")
+	if prompt == 0 && gen == 0 {
+		return usageErrorf("nothing to measure; set --n-prompt or --n-gen above 0")
+	}
+	sess, err := a.load(ctx, s, path, loadOptions{context: max(prompt+1, gen+2), maxSeqs: 1})
+	if err != nil {
+		return err
+	}
+	var results []benchResult
+	for _, test := range [][2]int{{prompt, 0}, {0, gen}} {
+		if test[0]+test[1] == 0 {
+			continue
+		}
+		r, err := sess.measure(ctx, s, test[0], test[1])
+		if err != nil {
+			return errors.Join(adviseRequest(ctx, err), sess.close())
+		}
+		results = append(results, r)
+	}
+	if err := sess.close(); err != nil {
+		return err
+	}
+	if s.str("output") == "json" {
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(results)
+	}
+	return printBench(a.out, results)
+}
+
+// measure times one test: a prompt of that many tokens, or that many tokens decoded behind a prompt of one.
+func (s *session) measure(ctx context.Context, set settings, prompt, gen int) (benchResult, error) {
+	info := s.engine.Info()
+	r := benchResult{
+		Model: info.Name, Type: s.model.Arch + " " + s.model.Scheme, Size: s.ck.Size, Params: s.model.Params,
+		Backend: info.Backend.Name, Level: info.Backend.Level, Precision: fmt.Sprint(info.Precision),
+		KV: fmt.Sprint(info.KV), Threads: info.Backend.Threads, Prompt: prompt, Gen: gen,
+		TestTime: time.Now().UTC().Truncate(time.Second), Version: version,
+	}
+	for i := range set.integer("repetitions") + 1 {
+		// Another prompt each time: the engine may keep what it has computed for a prefix.
+		random := rand.New(rand.NewPCG(uint64(prompt), uint64(i)))
+		ids := make([]int32, max(prompt, 1))
+		for j := range ids {
+			ids[j] = random.Int32N(int32(s.model.Vocab))
+		}
+		usage, err := s.timed(ctx, engine.Request{Prompt: ids, MaxTokens: gen + 1, IgnoreEOS: true})
+		if err != nil {
+			return r, err
+		}
+		took := usage.DecodeTime
+		if prompt > 0 {
+			took = usage.PrefillTime
+		}
+		if i > 0 {
+			r.SamplesNs = append(r.SamplesNs, took.Nanoseconds())
+			r.SamplesTS = append(r.SamplesTS, float64(prompt+gen)/took.Seconds())
+		}
+	}
+	r.AvgTS, r.StddevTS = meanStddev(r.SamplesTS)
+	ns := make([]float64, len(r.SamplesNs))
+	for i, n := range r.SamplesNs {
+		ns[i] = float64(n)
+	}
+	avg, dev := meanStddev(ns)
+	r.AvgNs, r.StddevNs = int64(avg), int64(dev)
+	return r, nil
+}
+
+func (s *session) timed(ctx context.Context, req engine.Request) (engine.Usage, error) {
+	stream, err := s.engine.Generate(ctx, req)
+	if err != nil {
+		return engine.Usage{}, err
+	}
+	defer stream.Close()
+	var usage engine.Usage
+	for {
+		delta, err := stream.Next()
+		if errors.Is(err, io.EOF) {
+			return usage, nil
+		}
+		if err != nil {
+			return usage, err
+		}
+		if delta.Usage != nil {
+			usage = *delta.Usage
+		}
+	}
+}
+
+// meanStddev returns the mean and the sample standard deviation.
+func meanStddev(xs []float64) (mean, stddev float64) {
+	for _, x := range xs {
+		mean += x / float64(len(xs))
+	}
+	for _, x := range xs {
+		stddev += (x - mean) * (x - mean)
+	}
+	if len(xs) < 2 {
+		return mean, 0
+	}
+	return mean, math.Sqrt(stddev / float64(len(xs)-1))
+}
+
+func printBench(w io.Writer, results []benchResult) error {
+	var b strings.Builder
+	b.WriteString("| model | size | params | backend | precision | threads | test | t/s |\n")
+	b.WriteString("| --- | ---: | ---: | --- | --- | ---: | ---: | ---: |\n")
+	for _, r := range results {
+		test := fmt.Sprintf("pp%d", r.Prompt)
+		if r.Gen > 0 {
+			test = fmt.Sprintf("tg%d", r.Gen)
+		}
+		fmt.Fprintf(&b, "| %s %s | %s | %.1f M | %s %s | %s | %d | %s | %.2f ± %.2f |\n", oneLine(r.Model), r.Type, size(r.Size),
+			float64(r.Params)/1e6, r.Backend, r.Level, r.Precision, r.Threads, test, r.AvgTS, r.StddevTS)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

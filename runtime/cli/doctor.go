@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/cpuid/v2"
+	"github.com/spf13/cobra"
+
+	"aquifer/backends"
+	"aquifer/backends/cpu"
+	"aquifer/backends/ref"
+	"aquifer/models/embedded"
+)
+
+// diagnosis is what doctor finds; its JSON form is for bug reports.
+type diagnosis struct {
+	Version   string          `json:"version"`
+	Platform  string          `json:"platform"`
+	CPU       string          `json:"cpu"`
+	Cores     int             `json:"physical_cores,omitempty"`
+	Logical   int             `json:"logical_cores"`
+	Usable    int             `json:"usable_cores"` // by affinity and quota, as the Go scheduler sees them
+	Threads   int             `json:"default_threads"`
+	Memory    int64           `json:"memory_bytes,omitempty"`
+	Available int64           `json:"memory_available_bytes,omitempty"`
+	Backends  []backendReport `json:"backends"`
+	Levels    []levelReport   `json:"levels"`
+	Chosen    string          `json:"chosen"`
+	Model     string          `json:"embedded_model,omitempty"`
+	Features  []string        `json:"cpu_features"`
+}
+
+type backendReport struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Level   string `json:"level,omitempty"`
+	BuildID string `json:"build_id,omitempty"`
+	Why     string `json:"why,omitempty"`
+}
+
+type levelReport struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Why  string `json:"why,omitempty"`
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "doctor",
+		Short:   "Tell what this machine has and which backend will run",
+		Long:    "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.",
+		Example: "  aquifer doctor -v",
+	}
+	addKnobs(cmd, []string{"verbose", "json"})
+	return command(cmd, 0, 0, func(s settings, _ []string) error {
+		d := diagnose()
+		if s.boolean("json") {
+			enc := json.NewEncoder(a.out)
+			enc.SetIndent("", "  ")
+			return enc.Encode(d)
+		}
+		return d.print(a.out, s.boolean("verbose"))
+	})
+}
+
+func diagnose() diagnosis {
+	d := diagnosis{
+		Version: version, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		CPU: cpuid.CPU.BrandName, Cores: cpuid.CPU.PhysicalCores, Logical: runtime.NumCPU(),
+		Usable: runtime.GOMAXPROCS(0), Threads: cpu.DefaultThreads(), Features: cpuid.CPU.FeatureSet(),
+	}
+	if d.CPU == "" {
+		d.CPU = "unknown"
+	}
+	d.Memory, d.Available = memory()
+	for _, l := range cpu.Levels() {
+		d.Levels = append(d.Levels, levelReport{l.Name, l.OK, l.Why})
+	}
+	c, err := cpu.Open(cpu.Config{})
+	d.Backends = append(d.Backends, reportBackend("cpu", c, err), reportBackend("ref", ref.New(1), nil))
+	for _, b := range d.Backends {
+		if b.OK {
+			d.Chosen = b.Name
+			break
+		}
+	}
+	if _, bytes, name, ok := embedded.Open(); ok {
+		d.Model = fmt.Sprintf("%s, %s", name, size(bytes))
+	}
+	return d
+}
+
+func reportBackend(name string, b backends.Backend, err error) backendReport {
+	if err != nil {
+		return backendReport{Name: name, Why: err.Error()}
+	}
+	defer b.Close()
+	info := b.Info()
+	return backendReport{Name: name, OK: true, Level: info.Level, BuildID: info.BuildID}
+}
+
+func (d diagnosis) print(w io.Writer, verbose bool) error {
+	var b strings.Builder
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", name, oneLine(fmt.Sprintf(format, args...)))
+	}
+	row("version", "%s, %s", d.Version, d.Platform)
+	row("processor", "%s", d.CPU)
+	cores := fmt.Sprintf("%d logical, %d usable here", d.Logical, d.Usable)
+	if d.Cores > 0 {
+		cores = fmt.Sprintf("%d physical, %s", d.Cores, cores)
+	}
+	row("cores", "%s; default %s", cores, plural(d.Threads, "thread"))
+	if d.Memory > 0 {
+		row("memory", "%s, %s available", size(d.Memory), size(d.Available))
+	}
+	for _, l := range d.Levels {
+		row("level", "%s: %s", l.Name, verdict(l.OK, l.Why))
+	}
+	for _, r := range d.Backends {
+		row("backend", "%s: %s", r.Name, verdict(r.OK, r.Why))
+		if verbose && r.BuildID != "" {
+			row("", "level %s, kernel library %s", r.Level, r.BuildID)
+		}
+	}
+	row("chosen", "%s", d.Chosen)
+	if d.Model == "" {
+		row("model", "none embedded")
+	} else {
+		row("model", "embedded: %s", d.Model)
+	}
+	if verbose {
+		row("features", "%s", strings.Join(d.Features, " "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func verdict(ok bool, why string) string {
+	switch {
+	case ok && why != "":
+		return "yes, " + why
+	case ok:
+		return "yes"
+	}
+	return "no: " + why
+}
+
+// memory returns the machine's memory and how much of it could be used now, in bytes; 0 where it is not known.
+func memory() (total, available int64) {
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0, 0
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		kib, err := strconv.ParseInt(fields[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		switch fields[0] {
+		case "MemTotal:":
+			total = kib << 10
+		case "MemAvailable:":
+			available = kib << 10
+		}
+	}
+	return total, available
+}

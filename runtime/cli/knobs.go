@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// knob is one flag, and the environment variable that sets it when the flag is not given. The table below is the
+// only place that defines either: the flags, their checks, --help and FLAGS.md come from it.
+type knob struct {
+	name, short string
+	env         string   // empty for none
+	def         any      // default; its type is the flag's: string, int, float64, bool, time.Duration or []string
+	defText     string   // says what happens without the flag, where the default value does not
+	min, max    float64  // inclusive range of a number that is given; both 0 for any
+	oneOf       []string // the allowed values of a string
+	help        string
+}
+
+var knobs = []knob{
+	// Which model, and how it is run.
+	{name: "model", short: "m", def: "", defText: "the embedded model", help: "checkpoint folder or GGUF file"},
+	{name: "backend", def: "auto", oneOf: []string{"auto", "cpu", "ref"}, help: "what runs the model; auto takes cpu, or ref where there are no kernels"},
+	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
+	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, help: "threads of the backend"},
+	{name: "precision", def: "exact", oneOf: []string{"exact", "fast"}, help: "arithmetic of products with compressed weights"},
+	{name: "kv", def: "f16", oneOf: []string{"f32", "f16"}, help: "type of cached keys and values"},
+	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
+
+	// What is asked, and how tokens are chosen.
+	{name: "system", def: "", help: "system message"},
+	{name: "max-tokens", short: "n", def: 0, defText: "up to the end of the context", max: 1 << 24, help: "length of an answer at most"},
+	{name: "temperature", def: 0.0, defText: "the checkpoint's, else 0", max: 2, help: "randomness; 0 always takes the most likely token"},
+	{name: "top-p", def: 0.0, defText: "the checkpoint's, else 1", min: 0.001, max: 1, help: "sample from the likeliest tokens whose probabilities add up to X"},
+	{name: "top-k", def: 0, defText: "the checkpoint's, else all", max: 1 << 24, help: "sample from the N likeliest tokens"},
+	{name: "min-p", def: 0.0, defText: "the checkpoint's, else 0", max: 1, help: "drop tokens less likely than X times the likeliest"},
+	{name: "repeat-penalty", def: 0.0, defText: "the checkpoint's, else 1", min: 0.01, max: 10, help: "divides the score of tokens that occurred lately"},
+	{name: "seed", def: 0, defText: "a new one each time", max: math.MaxInt64, help: "the same seed gives the same answer"},
+	{name: "stop", def: []string(nil), help: "end the answer before this text; may be repeated"},
+	{name: "raw", def: false, help: "send the prompt as it is, without the chat template"},
+	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
+
+	// Serving.
+	{name: "addr", def: "127.0.0.1:8750", help: "address to listen on; others than loopback need a key"},
+	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key that clients must send; the variable keeps it out of the process list"},
+	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
+	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
+	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
+
+	// The other commands.
+	{name: "json", def: false, help: "print JSON"},
+	{name: "verbose", short: "v", def: false, help: "print more"},
+	{name: "embedding", def: "f16", oneOf: []string{"f16", "q8_0"}, help: "type of the embedding and the head in the file: f16 keeps them, q8_0 halves them"},
+	{name: "force", def: false, help: "replace the output file if it exists"},
+	{name: "n-prompt", short: "p", def: 512, max: 1 << 20, help: "tokens of the prefill test; 0 leaves it out"},
+	{name: "n-gen", short: "n", def: 128, max: 1 << 20, help: "tokens of the decode test; 0 leaves it out"},
+	{name: "repetitions", short: "r", def: 5, min: 1, max: 1000, help: "measurements of each test"},
+	{name: "output", short: "o", def: "md", oneOf: []string{"md", "json"}, help: "format of the result"},
+	{name: "no-special", def: false, help: "add no tokens of the model's own, such as BOS"},
+	{name: "jsonl", def: false, help: "one JSON value a line on stdin, one a line on stdout"},
+	{name: "decode", def: false, help: "from ids to text"},
+	{name: "tokens", def: "", help: "token ids, separated by commas"},
+}
+
+// Groups of flags that several commands share.
+var (
+	modelKnobs  = []string{"model"}
+	deviceKnobs = []string{"backend", "level", "threads", "precision", "kv", "context"}
+	askKnobs    = []string{
+		"system", "max-tokens", "temperature", "top-p", "top-k", "min-p", "repeat-penalty", "seed", "stop", "raw", "stats",
+	}
+)
+
+func findKnob(name string) knob {
+	i := slices.IndexFunc(knobs, func(k knob) bool { return k.name == name })
+	return knobs[i]
+}
+
+// usage is the help text of the flag: meaning, choices or range, default and environment variable. pflag itself adds
+// defaults that are not zero values.
+func (k knob) usage() string {
+	var b strings.Builder
+	b.WriteString(k.help)
+	if r := k.rangeText(); r != "" && k.max <= maxShown {
+		fmt.Fprintf(&b, "; %s", r)
+	}
+	if k.defText != "" {
+		fmt.Fprintf(&b, " (default: %s)", k.defText)
+	}
+	if k.env != "" {
+		fmt.Fprintf(&b, " [$%s]", k.env)
+	}
+	return b.String()
+}
+
+// maxShown is the highest bound that --help mentions: those above only keep absurd numbers out.
+const maxShown = 1024
+
+func (k knob) rangeText() string {
+	switch {
+	case len(k.oneOf) > 0:
+		return strings.Join(k.oneOf, ", ")
+	case k.min == 0 && k.max == 0:
+		return ""
+	case k.max == math.MaxInt64:
+		return fmt.Sprintf("from %s", number(k.min))
+	}
+	return fmt.Sprintf("%s to %s", number(k.min), number(k.max))
+}
+
+func number(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+
+func (k knob) addTo(set *pflag.FlagSet) {
+	switch d := k.def.(type) {
+	case string:
+		set.StringP(k.name, k.short, d, k.usage())
+	case int:
+		set.IntP(k.name, k.short, d, k.usage())
+	case float64:
+		set.Float64P(k.name, k.short, d, k.usage())
+	case bool:
+		set.BoolP(k.name, k.short, d, k.usage())
+	case time.Duration:
+		set.DurationP(k.name, k.short, d, k.usage())
+	case []string:
+		set.StringArrayP(k.name, k.short, d, k.usage())
+	}
+}
+
+// addKnobs gives a command the named flags, in this order.
+func addKnobs(cmd *cobra.Command, groups ...[]string) {
+	set := cmd.Flags()
+	set.SortFlags = false
+	for _, name := range slices.Concat(groups...) {
+		findKnob(name).addTo(set)
+	}
+}
+
+// settings are a command's flags after readKnobs. Asking for a flag that the command does not have is a programming
+// error and panics.
+type settings struct{ set *pflag.FlagSet }
+
+// readKnobs takes flags that were not given from the environment and checks every value against the table.
+func readKnobs(set *pflag.FlagSet) (settings, error) {
+	for _, k := range knobs {
+		f := set.Lookup(k.name)
+		if f == nil {
+			continue
+		}
+		source := "--" + k.name
+		if value, ok := os.LookupEnv(k.env); k.env != "" && ok && !f.Changed {
+			source = "$" + k.env
+			if err := set.Set(k.name, value); err != nil {
+				return settings{}, usageErrorf("%s: %w", source, err)
+			}
+		}
+		if err := k.check(f.Value.String()); f.Changed && err != nil {
+			return settings{}, usageErrorf("%s %w", source, err)
+		}
+	}
+	return settings{set}, nil
+}
+
+// check verifies a value in its printed form.
+func (k knob) check(value string) error {
+	if len(k.oneOf) > 0 && !slices.Contains(k.oneOf, value) {
+		return fmt.Errorf("is %q, must be one of %s", value, strings.Join(k.oneOf, ", "))
+	}
+	if k.min == 0 && k.max == 0 {
+		return nil
+	}
+	x, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(x >= k.min && x <= k.max) {
+		return fmt.Errorf("is %s, must be %s", value, k.rangeText())
+	}
+	return nil
+}
+
+// given reports whether the flag or its variable was set.
+func (s settings) given(name string) bool { return s.set.Changed(name) }
+
+func (s settings) str(name string) string             { return must(s.set.GetString(name)) }
+func (s settings) integer(name string) int            { return must(s.set.GetInt(name)) }
+func (s settings) float(name string) float64          { return must(s.set.GetFloat64(name)) }
+func (s settings) boolean(name string) bool           { return must(s.set.GetBool(name)) }
+func (s settings) duration(name string) time.Duration { return must(s.set.GetDuration(name)) }
+func (s settings) list(name string) []string          { return must(s.set.GetStringArray(name)) }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"aquifer/backends"
+	"aquifer/backends/cpu"
+	"aquifer/backends/ref"
+	"aquifer/models"
+	"aquifer/models/checkpoint"
+	"aquifer/runtime/chat"
+	"aquifer/runtime/engine"
+	"aquifer/runtime/plan"
+	"aquifer/tokenizer"
+)
+
+// session is a loaded model.
+type session struct {
+	ck      *checkpoint.Checkpoint
+	model   *models.Model
+	tok     *tokenizer.Tokenizer
+	backend backends.Backend
+	engine  *engine.Engine
+}
+
+// loadOptions are the parts of an engine's configuration that flags of single commands set.
+type loadOptions struct {
+	context      int // least number of positions; 0 for what the flag or the model says
+	maxSeqs      int
+	maxQueue     int
+	queueTimeout time.Duration
+	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
+}
+
+// load opens a model and makes it ready to run. The caller closes the session.
+func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) (*session, error) {
+	ck, err := openCheckpoint(path)
+	if err != nil {
+		return nil, err
+	}
+	sess := &session{ck: ck}
+	if err := a.prepare(ctx, sess, s, o); err != nil {
+		sess.close()
+		if ctx.Err() != nil {
+			return nil, errInterrupted
+		}
+		return nil, err
+	}
+	a.announce(sess, path == "")
+	return sess, nil
+}
+
+func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOptions) error {
+	var err error
+	if sess.model, err = buildModel(sess.ck); err != nil {
+		return err
+	}
+	cfg := engine.Config{
+		Model: sess.model, Checkpoint: sess.ck,
+		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
+		MaxSeqs: o.maxSeqs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+	}
+	if !o.tokensOnly {
+		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
+			return err
+		}
+		cfg.Tokenizer = sess.tok
+	}
+	var fallback bool
+	if sess.backend, fallback, err = a.openBackend(s); err != nil {
+		return err
+	}
+	cfg.Backend = sess.backend
+	bar := newProgress(a.err, "loading", false)
+	defer bar.end()
+	cfg.Progress = bar.set
+	sess.engine, err = engine.Load(ctx, cfg)
+	var unsupported *backends.UnsupportedError
+	if errors.As(err, &unsupported) && fallback {
+		a.tell("%v; using backend ref, which is slow", err)
+		sess.backend.Close()
+		sess.backend = ref.New(threads(s))
+		cfg.Backend = sess.backend
+		sess.engine, err = engine.Load(ctx, cfg)
+	}
+	return adviseLoad(err)
+}
+
+var (
+	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast}
+	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16}
+)
+
+func buildModel(ck *checkpoint.Checkpoint) (*models.Model, error) {
+	m, err := models.Build(ck)
+	return m, advise(err, "README.md lists what runs today")
+}
+
+// textParts returns what turns text into tokens and messages into text.
+func textParts(ck *checkpoint.Checkpoint) (*tokenizer.Tokenizer, *chat.Format, error) {
+	tok, err := ck.Tokenizer()
+	if err != nil {
+		return nil, nil, advise(err, "a checkpoint needs its tokenizer.json: download it again")
+	}
+	_, source, _ := ck.Template()
+	sp := ck.Special()
+	format, err := chat.New(source, chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD})
+	return tok, format, advise(err, "the checkpoint's chat template cannot be used: please report it")
+}
+
+func adviseLoad(err error) error {
+	var memory *backends.MemoryError
+	if errors.As(err, &memory) {
+		return advise(err, "lower --context, use --kv f16, or free some memory")
+	}
+	return advise(err, "aquifer doctor tells what this machine can run")
+}
+
+func threads(s settings) int {
+	if n := s.integer("threads"); n > 0 {
+		return n
+	}
+	return cpu.DefaultThreads()
+}
+
+// openBackend opens the backend that was asked for. fallback reports that ref may take its place.
+func (a *app) openBackend(s settings) (b backends.Backend, fallback bool, err error) {
+	name := s.str("backend")
+	if name == "ref" {
+		return ref.New(threads(s)), false, nil
+	}
+	b, err = cpu.Open(cpu.Config{Threads: s.integer("threads"), Level: s.str("level")})
+	switch {
+	case err == nil:
+		return b, name == "auto", nil
+	case name == "auto" && !s.given("level"):
+		a.tell("%v; using backend ref, which is slow", err)
+		return ref.New(threads(s)), false, nil
+	}
+	return nil, false, advise(err, "aquifer doctor tells what this machine has; --backend ref runs everywhere")
+}
+
+func (s *session) close() error {
+	var errs []error
+	if s.engine != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		errs = append(errs, s.engine.Close(ctx))
+	}
+	if s.backend != nil {
+		errs = append(errs, s.backend.Close())
+	}
+	return errors.Join(append(errs, s.ck.Close())...)
+}
+
+// closeTimeout is how long running answers may take when a command ends; none should be running then.
+const closeTimeout = 5 * time.Second
+
+// tell prints a line of news to stderr.
+func (a *app) tell(format string, args ...any) {
+	fmt.Fprintf(a.err, "aquifer: %s\n", oneLine(fmt.Sprintf(format, args...)))
+}
+
+// announce prints the one line that says what is about to answer.
+func (a *app) announce(s *session, demo bool) {
+	info := s.engine.Info()
+	parts := []string{
+		info.Name, info.Scheme,
+		strings.TrimSpace(info.Backend.Name + " " + info.Backend.Level), fmt.Sprint(info.Precision),
+		plural(info.Backend.Threads, "thread"),
+		fmt.Sprintf("context %d", info.Context),
+		fmt.Sprintf("%s (weights %s, KV %s)", size(info.Memory.Total()), size(info.Memory.Weights), size(info.Memory.KV)),
+	}
+	if demo {
+		parts = append(parts, "a small model to try things with: often wrong")
+	}
+	a.tell("%s", strings.Join(parts, ", "))
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// size prints bytes for people.
+func size(n int64) string {
+	switch {
+	case n >= 10e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.0f kB", float64(n)/1e3)
+}

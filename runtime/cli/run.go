@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"aquifer/runtime/engine"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run [MODEL] [PROMPT...]",
+		Short: "Answer a prompt, or chat on a terminal",
+		Long: "run answers a prompt and ends; without a prompt it starts a chat on a terminal, or reads the prompt from\n" +
+			"stdin. A word - in the prompt stands for stdin.\n\n" +
+			"The model is --model, or else a first argument that is a folder or is spelled like a path or a .gguf file,\n" +
+			"or else the embedded one.",
+		Example: "  aquifer run \"Why is the sky blue?\"\n" +
+			"  aquifer run ./Llama-3.2-1B-Instruct-AQLM \"Why is the sky blue?\"\n" +
+			"  git diff | aquifer run \"Summarise this change:\" -",
+	}
+	addKnobs(cmd, modelKnobs, askKnobs, deviceKnobs)
+	return command(cmd, 0, -1, func(s settings, args []string) error {
+		model, words := splitModel(s.str("model"), args)
+		in, inOK := terminal(a.in)
+		out, outOK := terminal(a.out)
+		if len(words) == 0 && inOK && outOK {
+			return a.runChat(s, model, in, out)
+		}
+		text, err := a.promptText(words)
+		if err != nil {
+			return err
+		}
+		return a.runOnce(s, model, text)
+	})
+}
+
+// interruptible is a context that the first SIGINT or SIGTERM ends; the second one kills the process.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func (a *app) runOnce(s settings, model, text string) error {
+	ctx, stop := interruptible()
+	defer stop()
+	sess, err := a.load(ctx, s, model, loadOptions{maxSeqs: 1})
+	if err != nil {
+		return err
+	}
+	q := newAsk(s, sess.ck.Generation())
+	if q.raw {
+		_, err = a.complete(ctx, sess, q, text)
+	} else {
+		_, err = a.answer(ctx, sess, q, []engine.Message{{Role: "user", Content: text}})
+	}
+	return errors.Join(err, sess.close())
+}

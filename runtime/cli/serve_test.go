@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// lockedBuffer collects what a process writes while a test looks at it.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// startServer runs aquifer serve on a free port and returns its base address once it answers.
+func startServer(t *testing.T, args ...string) (base string, cmd *exec.Cmd, stderr *lockedBuffer) {
+	t.Helper()
+	stderr = &lockedBuffer{}
+	cmd = process(append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	where := regexp.MustCompile(`answers at (http://[0-9.:]+)/v1`)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if m := where.FindStringSubmatch(stderr.String()); m != nil {
+			return m[1], cmd, stderr
+		}
+	}
+	t.Fatalf("the server does not start: %s", stderr)
+	return "", nil, nil
+}
+
+// get fetches a JSON document.
+func get(t *testing.T, method, url, body string, into any) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("%s: %v: %s", url, err, data)
+	}
+	return resp.StatusCode
+}
+
+func TestServe(t *testing.T) {
+	base, cmd, stderr := startServer(t, tinyModel(t, false), "--parallel", "2", "--context", "60000")
+	var health struct{ Status string }
+	if code := get(t, "GET", base+"/health", "", &health); code != 200 || health.Status != "ok" {
+		t.Errorf("health: %d %+v", code, health)
+	}
+	var models struct{ Data []struct{ ID string } }
+	get(t, "GET", base+"/v1/models", "", &models)
+	if len(models.Data) != 1 || models.Data[0].ID != "tiny-1x8g8" {
+		t.Fatalf("models: %+v", models)
+	}
+	const ask = `{"model":"tiny-1x8g8","messages":[{"role":"user","content":"hello"}],"max_tokens":12}`
+	var first, second struct {
+		Choices []struct {
+			Message      struct{ Content string }
+			FinishReason string `json:"finish_reason"`
+		}
+		Usage struct {
+			Completion int `json:"completion_tokens"`
+		}
+	}
+	if code := get(t, "POST", base+"/v1/chat/completions", ask, &first); code != 200 {
+		t.Fatalf("chat: %d", code)
+	}
+	if len(first.Choices) != 1 || first.Choices[0].FinishReason != "length" || first.Usage.Completion != 12 {
+		t.Fatalf("%+v", first)
+	}
+	// Without a recommendation of the checkpoint the server is as greedy as run is.
+	get(t, "POST", base+"/v1/chat/completions", ask, &second)
+	if first.Choices[0].Message.Content != second.Choices[0].Message.Content {
+		t.Errorf("%q and %q", first.Choices[0].Message.Content, second.Choices[0].Message.Content)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the rest of this test needs Unix signals")
+	}
+
+	// A running answer is finished before the server ends.
+	req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/v1/chat/completions",
+		strings.NewReader(`{"model":"tiny-1x8g8","messages":[{"role":"user","content":"x"}],"max_tokens":300,"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	stream := bufio.NewScanner(resp.Body)
+	if !stream.Scan() {
+		t.Fatal("no first event")
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for stream.Scan() {
+		if stream.Text() != "" {
+			last = stream.Text()
+		}
+	}
+	if last != "data: [DONE]" {
+		t.Errorf("the answer was cut: it ends with %q (%v)", last, stream.Err())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the server ends with %v: %s", err, stderr)
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	dir := tinyModel(t, true)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	t.Setenv("AQUIFER_API_KEY", "")
+	for _, test := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"port in use", []string{dir, "--addr", taken.Addr().String()}, []string{taken.Addr().String(), "--addr"}},
+		{"open to others", []string{dir, "--addr", "0.0.0.0:0"}, []string{"API key", "AQUIFER_API_KEY"}},
+		{"no such address", []string{dir, "--addr", "127.0.0.1:99999"}, []string{"99999"}},
+		{"no such model", []string{dir + "x", "--addr", "127.0.0.1:0"}, []string{dir + "x"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			code, stdout, stderr := invoke(t, "", append([]string{"serve"}, test.args...)...)
+			checkFailure(t, stdout, stderr)
+			if code != 1 {
+				t.Errorf("exit %d", code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr lacks %q: %s", want, stderr)
+				}
+			}
+		})
+	}
+}
