@@ -121,11 +121,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if err := CheckExposure(ln.Addr(), s.cfg.Key); err != nil {
 		return err
 	}
+	handler, err := compressed(s)
+	if err != nil {
+		return err
+	}
 	// Requests outlive ctx by the grace time, so their contexts must not be derived from it.
 	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	server := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ReadHeaderTimeout: s.limits.HeaderTime,
 		IdleTimeout:       s.limits.IdleTime,
 		MaxHeaderBytes:    s.limits.HeaderBytes,
