@@ -164,10 +164,21 @@ func sampling(s settings, g checkpoint.Generation) engine.Sampling {
 	return p
 }
 
-// recommended is what the makers of a checkpoint recommend, else greedy.
+// Sampling for checkpoints that recommend nothing: what the makers of Llama 3 publish with it. The likeliest token every
+// time would be simpler, but it leads small models into loops that only the end of the context stops.
+const (
+	plainTemperature = 0.6
+	plainTopP        = 0.9
+)
+
+// recommended is what the makers of a checkpoint recommend.
 func recommended(g checkpoint.Generation) engine.Sampling {
 	var p engine.Sampling
-	if g.DoSample == nil || *g.DoSample {
+	switch {
+	case g.DoSample != nil && !*g.DoSample: // greedy
+	case g.DoSample == nil && g.Temperature == nil && g.TopP == nil && g.TopK == nil && g.MinP == nil:
+		p.Temperature, p.TopP = plainTemperature, plainTopP
+	default:
 		if g.DoSample != nil {
 			p.Temperature = 1 // what do_sample alone stands for
 		}

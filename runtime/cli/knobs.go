@@ -37,9 +37,9 @@ var knobs = []knob{
 
 	// What is asked, and how tokens are chosen.
 	{name: "system", def: "", help: "system message"},
-	{name: "max-tokens", short: "n", def: 0, defText: "up to the end of the context", max: 1 << 24, help: "length of an answer at most"},
-	{name: "temperature", def: 0.0, defText: "the checkpoint's, else 0", max: 2, help: "randomness; 0 always takes the most likely token"},
-	{name: "top-p", def: 0.0, defText: "the checkpoint's, else 1", min: 0.001, max: 1, help: "sample from the likeliest tokens whose probabilities add up to X"},
+	{name: "max-tokens", short: "n", def: 1024, max: 1 << 24, help: "length of an answer at most; 0 goes on to the end of the context"},
+	{name: "temperature", def: 0.0, defText: "the checkpoint's, else 0.6", max: 2, help: "randomness; 0 always takes the most likely token"},
+	{name: "top-p", def: 0.0, defText: "the checkpoint's, else 0.9", min: 0.001, max: 1, help: "sample from the likeliest tokens whose probabilities add up to X"},
 	{name: "top-k", def: 0, defText: "the checkpoint's, else all", max: 1 << 24, help: "sample from the N likeliest tokens"},
 	{name: "min-p", def: 0.0, defText: "the checkpoint's, else 0", max: 1, help: "drop tokens less likely than X times the likeliest"},
 	{name: "repeat-penalty", def: 0.0, defText: "the checkpoint's, else 1", min: 0.01, max: 10, help: "divides the score of tokens that occurred lately"},

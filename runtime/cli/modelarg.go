@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"aquifer/models/checkpoint"
@@ -26,6 +27,10 @@ func isModelArg(arg string) bool {
 	}
 	return strings.HasSuffix(arg, ".gguf") || filepath.IsAbs(arg) || isDir(arg)
 }
+
+// repository matches ORG/REPO, the way hubs name models. In front of a prompt it counts as a model; alone it may be a
+// short prompt ("and/or").
+var repository = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
 
 func isDir(path string) bool {
 	info, err := os.Stat(path)
@@ -65,6 +70,9 @@ func notFound(path string) error {
 		dir = abs
 	}
 	err := fmt.Errorf("no model at %s: neither a folder nor a GGUF file", path)
+	if repository.MatchString(path) && !isDir(filepath.Dir(path)) {
+		return advise(err, "aquifer does not download models yet: fetch the repository's files into a folder and name that")
+	}
 	if found := modelsIn(dir); len(found) > 0 {
 		return advise(err, "%s has %s", dir, strings.Join(found, ", "))
 	}

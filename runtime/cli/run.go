@@ -18,8 +18,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Answer a prompt, or chat on a terminal",
 		Long: "run answers a prompt and ends; without a prompt it starts a chat on a terminal, or reads the prompt from\n" +
 			"stdin. A word - in the prompt stands for stdin.\n\n" +
-			"The model is --model, or else a first argument that is a folder or is spelled like a path or a .gguf file,\n" +
-			"or else the embedded one.",
+			"The model is --model, or else a first argument that is a folder or is spelled like a path, a .gguf file or\n" +
+			"ORG/REPO before a prompt, or else the embedded one.",
 		Example: "  aquifer run \"Why is the sky blue?\"\n" +
 			"  aquifer run ./Llama-3.2-1B-Instruct-AQLM \"Why is the sky blue?\"\n" +
 			"  git diff | aquifer run \"Summarise this change:\" -",

@@ -72,14 +72,20 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestRunGreedyIsDefault(t *testing.T) {
+func TestRunSamplesUnlessTold(t *testing.T) {
 	dir := tinyModel(t, false)
-	first, _ := succeed(t, "", "run", dir, "hello", "-n", "20")
-	if second, _ := succeed(t, "", "run", dir, "hello", "-n", "20"); second != first {
-		t.Errorf("%q and %q", first, second)
+	answer := func(args ...string) string {
+		text, _ := succeed(t, "", append([]string{"run", dir, "hello", "-n", "20"}, args...)...)
+		return text
 	}
-	if cold, _ := succeed(t, "", "run", dir, "hello", "-n", "20", "--temperature", "0", "--seed", "9"); cold != first {
-		t.Errorf("at temperature 0: %q, want %q", cold, first)
+	if first, second := answer(), answer(); first == second {
+		t.Errorf("without a recommendation the answers are always %q", first)
+	}
+	if first, second := answer("--seed", "9"), answer("--seed", "9"); first != second {
+		t.Errorf("one seed, two answers: %q and %q", first, second)
+	}
+	if first, second := answer("--temperature", "0", "--seed", "8"), answer("--temperature", "0", "--seed", "9"); first != second {
+		t.Errorf("at temperature 0 the seed matters: %q and %q", first, second)
 	}
 }
 

@@ -93,7 +93,7 @@ func TestServe(t *testing.T) {
 	if len(models.Data) != 1 || models.Data[0].ID != "tiny-1x8g8" {
 		t.Fatalf("models: %+v", models)
 	}
-	const ask = `{"model":"tiny-1x8g8","messages":[{"role":"user","content":"hello"}],"max_tokens":12}`
+	const ask = `{"model":"tiny-1x8g8","messages":[{"role":"user","content":"hello"}],"max_tokens":12,"seed":5}`
 	var first, second struct {
 		Choices []struct {
 			Message      struct{ Content string }
@@ -109,7 +109,7 @@ func TestServe(t *testing.T) {
 	if len(first.Choices) != 1 || first.Choices[0].FinishReason != "length" || first.Usage.Completion != 12 {
 		t.Fatalf("%+v", first)
 	}
-	// Without a recommendation of the checkpoint the server is as greedy as run is.
+	// A seed makes an answer repeatable.
 	get(t, "POST", base+"/v1/chat/completions", ask, &second)
 	if first.Choices[0].Message.Content != second.Choices[0].Message.Content {
 		t.Errorf("%q and %q", first.Choices[0].Message.Content, second.Choices[0].Message.Content)

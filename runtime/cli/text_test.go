@@ -94,6 +94,8 @@ func TestSplitModel(t *testing.T) {
 		{"", []string{"./gone", "hello"}, "./gone", []string{"hello"}},
 		{"", []string{filepath.Join(dir, "gone"), "hello"}, filepath.Join(dir, "gone"), []string{"hello"}},
 		{"", []string{"/ is a path, what is a URL?"}, "", []string{"/ is a path, what is a URL?"}},
+		{"", []string{"org/model-2.0", "hello"}, "org/model-2.0", []string{"hello"}},
+		{"", []string{"and/or"}, "", []string{"and/or"}},
 		{"", []string{"-"}, "", []string{"-"}},
 		{"", nil, "", nil},
 		{"other", []string{"model", "hello"}, "other", []string{"model", "hello"}},
