@@ -125,7 +125,11 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 		row("level", "%s: %s", l.Name, verdict(l.OK, l.Why))
 	}
 	for _, r := range d.Backends {
-		row("backend", "%s: %s", r.Name, verdict(r.OK, r.Why))
+		why := r.Why
+		if r.OK && r.Name != d.Chosen {
+			why = "but slower than " + d.Chosen
+		}
+		row("backend", "%s: %s", r.Name, verdict(r.OK, why))
 		if verbose && r.BuildID != "" {
 			row("", "level %s, kernel library %s", r.Level, r.BuildID)
 		}

@@ -151,6 +151,19 @@ func TestParseIDs(t *testing.T) {
 	}
 }
 
+func FuzzParseIDs(f *testing.F) {
+	f.Add("1,2,3")
+	f.Add("[1, -2]\t99999999999")
+	f.Fuzz(func(t *testing.T, in string) {
+		ids, err := parseIDs(in, 100)
+		for _, id := range ids {
+			if err == nil && (id < 0 || id >= 100) {
+				t.Errorf("%q gives %d", in, id)
+			}
+		}
+	})
+}
+
 func TestMeanStddev(t *testing.T) {
 	if mean, dev := meanStddev([]float64{2, 4, 4, 4, 5, 5, 7, 9}); mean != 5 || math.Abs(dev-math.Sqrt(32.0/7)) > 1e-12 {
 		t.Errorf("%v ± %v", mean, dev)
