@@ -123,14 +123,17 @@ ready() {
 	build_kernels
 }
 
-do_build() {
+# compile TAG builds the executable; the tag may be empty.
+compile() {
 	ready
-	go build -trimpath -buildvcs=false -tags "$TAGS,${1:-}" \
+	go build -trimpath -buildvcs=false -tags "$TAGS,$1" \
 		-ldflags "-s -w -buildid= -X aquifer/runtime/cli.version=$(version)" -o $BINARY .
 }
 
+do_build() { compile "${1:-}"; }
+
 do_run() {
-	do_build
+	compile ""
 	exec $BINARY run "$@"
 }
 
@@ -190,7 +193,7 @@ skips() {
 
 do_test() {
 	local logs=bin/test step start failed=
-	do_build
+	compile ""
 	rm -rf $logs && mkdir -p $logs
 	for step in lint cross race units; do
 		start=$SECONDS
@@ -216,7 +219,7 @@ do_test() {
 }
 
 do_bench() {
-	do_build
+	compile ""
 	go test -run '^$' -bench . -benchmem -tags $TAGS ./... | grep -v '\[no test files\]'
 	$BINARY bench "$@"
 }
