@@ -1,6 +1,5 @@
 // The exported functions: they check handles and sizes and leave the work to the other files.
 #include <cpuid.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,58 +13,6 @@ static const uint64_t device_magic = 0x6171756966657264, program_magic = 0x61717
 
 // Errors of aq_open, which has no device to keep them.
 static device no_device = {.error_lock = ATOMIC_FLAG_INIT};
-
-// ---- errors -------------------------------------------------------------------------------------------------------
-
-// The library has no stdio, so messages are put together here. Only what they use is understood: %d, %ld and %s.
-static void format_text(char *out, int32_t size, const char *format, va_list args) {
-	char *end = out + size - 1;
-	for (const char *f = format; *f && out < end; f++) {
-		if (*f != '%') {
-			*out++ = *f;
-			continue;
-		}
-		f++;
-		if (*f == 's') {
-			for (const char *s = va_arg(args, const char *); *s && out < end;) {
-				*out++ = *s++;
-			}
-			continue;
-		}
-		int64_t v = *f == 'l' ? va_arg(args, long) : va_arg(args, int);
-		f += *f == 'l';
-		char digits[20];
-		int32_t n = 0;
-		for (uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v; u || n == 0; u /= 10) {
-			digits[n++] = (char)('0' + u % 10);
-		}
-		if (v < 0) {
-			*out++ = '-';
-		}
-		while (n > 0 && out < end) {
-			*out++ = digits[--n];
-		}
-	}
-	*out = 0;
-}
-
-static void lock_error(device *d) {
-	while (atomic_flag_test_and_set_explicit(&d->error_lock, memory_order_acquire)) {
-		__builtin_ia32_pause();
-	}
-}
-
-int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) {
-	va_list args;
-	va_start(args, format);
-	lock_error(d);
-	d->error.status = status;
-	d->error.bytes = bytes;
-	format_text(d->error.text, AQ_ERROR_BYTES, format, args);
-	atomic_flag_clear_explicit(&d->error_lock, memory_order_release);
-	va_end(args);
-	return status;
-}
 
 static device *device_of(uint64_t handle) {
 	device *d = (device *)(uintptr_t)handle;
@@ -85,11 +32,7 @@ int32_t aq_last_error(aq_error *args) {
 	if (!d) {
 		return AQ_STATUS_INVALID;
 	}
-	lock_error(d);
-	args->status = d->error.status;
-	args->bytes = d->error.bytes;
-	memcpy(args->text, d->error.text, sizeof args->text);
-	atomic_flag_clear_explicit(&d->error_lock, memory_order_release);
+	error_read(d, args);
 	return AQ_STATUS_OK;
 }
 

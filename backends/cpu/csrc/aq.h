@@ -1,6 +1,7 @@
 // Internal types of the CPU kernel library.
 //
 //   api.c      the exported functions              program.c  compile: check, choose, lay out, allocate
+//   error.c    the last error of a device          memory.c   arenas
 //   pool.c     threads and units of work           weight.c   weights: storage layouts, repacking at load
 //   step.c     running a step                      op_*.c     what an op does in a step, cut into units of work
 //   level_*.c  the kernels, compiled once for each instruction set from the same headers (level.h lists them)
@@ -214,6 +215,8 @@ struct device {
 
 // fail notes an error on the device and returns status.
 int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) __attribute__((format(printf, 4, 5)));
+// error_read copies the last error.
+void error_read(device *d, aq_error *out);
 
 // How one output of a linear op is computed in a step.
 enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL };
