@@ -28,14 +28,14 @@ func (a *app) debugCommand() *cobra.Command {
 
 func (a *app) logitsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "logits MODEL --tokens IDS",
+		Use:   "logits [MODEL] --tokens IDS",
 		Short: "Print the logits behind a list of tokens",
 		Long: "logits runs the tokens as they are, without BOS, and prints the logits of the last position over the whole\n" +
 			"vocabulary: one a line, or {\"logits\": [...]}. Keys and values are cached as F32 unless --kv says otherwise.",
 		Example: "  aquifer debug logits ./model --tokens 1,2,3 --backend ref --json",
 	}
 	addKnobs(cmd, []string{"tokens", "json"}, deviceKnobs)
-	return command(cmd, 1, 1, func(s settings, args []string) error {
+	return command(cmd, 0, 1, func(s settings, args []string) error {
 		if !s.given("kv") {
 			must(0, s.set.Set("kv", "f32"))
 		}
@@ -46,8 +46,16 @@ func (a *app) logitsCommand() *cobra.Command {
 		if len(ids) == 0 {
 			return usageErrorf("no tokens; give ids, as in --tokens 1,2,3")
 		}
-		return a.logits(s, args[0], ids)
+		return a.logits(s, argument(args), ids)
 	})
+}
+
+// argument is the only argument, or "" for the embedded model.
+func argument(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
 }
 
 func (a *app) logits(s settings, path string, ids []int32) error {
@@ -79,13 +87,13 @@ func (a *app) logits(s settings, path string, ids []int32) error {
 
 func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "plan MODEL",
+		Use:     "plan [MODEL]",
 		Short:   "Print the plan of a model",
 		Long:    "plan prints what a model is to a backend: its weights, buffers and ops.",
 		Example: "  aquifer debug plan ./Llama-3.2-1B-Instruct-AQLM",
 	}
-	return command(cmd, 1, 1, func(_ settings, args []string) error {
-		ck, err := openCheckpoint(args[0])
+	return command(cmd, 0, 1, func(_ settings, args []string) error {
+		ck, err := openCheckpoint(argument(args))
 		if err != nil {
 			return err
 		}
