@@ -106,6 +106,12 @@ func TestMemoryAvailable(t *testing.T) {
 			"sys/fs/cgroup/memory/memory.usage_in_bytes", "20000\n"), 1000 << 10},
 		{"used up", files("proc/meminfo", meminfo, "proc/self/cgroup", "0::/\n",
 			"sys/fs/cgroup/memory.max", "100\n", "sys/fs/cgroup/memory.current", "200\n"), 1},
+		{"address space", files("proc/meminfo", "MemAvailable: 9000000 kB\n",
+			"proc/self/limits", "Limit  Soft Limit  Hard Limit  Units\nMax address space         1638400000           unlimited            bytes\n",
+			"proc/self/status", "Name: x\nVmSize:\t 1000000 kB\n"), 1638400000 - 1000000<<10 - addressReserve},
+		{"address space used up", files("proc/self/limits", "Max address space 1000 unlimited bytes\n"), 1},
+		{"address space without limit", files("proc/meminfo", meminfo,
+			"proc/self/limits", "Max address space unlimited unlimited bytes\n"), 1000 << 10},
 		{"escaping path", files("proc/meminfo", meminfo, "proc/self/cgroup", "0::/../../x\nrubbish\n4:memory\n"), 1000 << 10},
 	}
 	for _, tt := range tests {

@@ -10,11 +10,11 @@ import (
 )
 
 // memoryAvailable returns how many bytes the process may still take without swapping or being killed, 0 where the
-// system does not say: what the kernel calls available, or what the control groups of the process leave, whichever is
-// less. root is the root of the file system.
+// system does not say: the least of what the kernel calls available, what the control groups of the process leave and
+// what its address-space limit leaves. root is the root of the file system.
 func memoryAvailable(root fs.FS) int64 {
 	n := kilobytes(root, "proc/meminfo", "MemAvailable:")
-	for _, room := range cgroupRoom(root) {
+	for _, room := range append(cgroupRoom(root), addressRoom(root)...) {
 		if n == 0 || room < n {
 			n = max(room, 1) // 0 would mean unknown
 		}
@@ -35,6 +35,29 @@ func kilobytes(root fs.FS, file, key string) int64 {
 		}
 	}
 	return 0
+}
+
+// addressReserve is the address space left to thread stacks and to Go's heap, which the Go runtime cannot do without:
+// where it can't start a thread it ends the process.
+const addressReserve = 512 << 20
+
+// addressRoom returns what the limit on the address space (ulimit -v) leaves, if there is one.
+func addressRoom(root fs.FS) []int64 {
+	data, _ := fs.ReadFile(root, "proc/self/limits")
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "Max address space"); ok {
+			f := strings.Fields(rest) // soft limit, hard limit, unit
+			if len(f) == 0 {
+				return nil
+			}
+			limit, err := strconv.ParseInt(f[0], 10, 64)
+			if err != nil { // "unlimited"
+				return nil
+			}
+			return []int64{max(limit-kilobytes(root, "proc/self/status", "VmSize:")-addressReserve, 0)}
+		}
+	}
+	return nil
 }
 
 // cgroupRoom returns what each limited control group above the process leaves. Cached file pages don't count as used:
