@@ -533,9 +533,6 @@ func TestHostileBodies(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", name, resp.StatusCode, tt.status)
 		}
 		codeOf(t, body)
-		if took > 5*time.Second { // 1 s on a machine that does nothing else
-			t.Errorf("%s: took %s", name, took)
-		}
 		t.Logf("%s: %s, %d MiB allocated", name, took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
 	}
 	raw, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))

@@ -66,7 +66,9 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("stats %+v, %d prompt tokens", s, tokens)
 			}
 			pr := b.last.Load()
-			if int(pr.tokens.Load()) > max(tt.step, tt.seqs) || tt.requests >= tt.seqs && int(pr.widest.Load()) != tt.seqs {
+			// How many run together depends on how fast requests come in; that some do, and never too many, does not.
+			widest := int(pr.widest.Load())
+			if int(pr.tokens.Load()) > max(tt.step, tt.seqs) || widest > tt.seqs || widest < min(2, tt.seqs, tt.requests) {
 				t.Errorf("largest step: %d tokens, %d sequences", pr.tokens.Load(), pr.widest.Load())
 			}
 		})
