@@ -96,7 +96,14 @@ func (m Memory) Total() int64 { return m.Weights + m.KV + m.Scratch }
 type Run struct {
 	Pos, N int
 	Blocks []int32
+	// Length is the number of tokens that are known of the sequence, which a prompt run in parts has not reached yet;
+	// 0 stands for Pos+N, and it is at least that. It decides whether a sequence is long (plan.Plan.LongFrom). The
+	// caller sees to it that the keys of earlier positions were made in steps that decided alike.
+	Length int
 }
+
+// Total returns the length that counts.
+func (r Run) Total() int { return max(r.Length, r.Pos+r.N) }
 
 // writes are the blocks that the run's own tokens go to.
 func (r Run) writes() []int32 {
@@ -169,6 +176,9 @@ func (s *Step) Check(p *plan.Plan, o Options) error {
 	for i, r := range s.Runs {
 		if r.N < 1 || r.Pos < 0 || r.Pos > p.MaxPos-r.N || total > len(s.Tokens)-r.N {
 			return bad("sequence %d: %d tokens at position %d, model has %d positions", i, r.N, r.Pos, p.MaxPos)
+		}
+		if r.Length < 0 || r.Length > p.MaxPos || r.Length > 0 && r.Length < r.Pos+r.N {
+			return bad("sequence %d: length %d with %d tokens at position %d", i, r.Length, r.N, r.Pos)
 		}
 		total += r.N
 		if need := (r.Pos + r.N + plan.KVBlock - 1) / plan.KVBlock; len(r.Blocks) < need {

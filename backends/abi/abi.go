@@ -9,7 +9,7 @@ package abi
 import "aquifer/runtime/plan"
 
 // Version is AQ_ABI_VERSION.
-const Version = 1
+const Version = 2
 
 // Sizes of fixed texts.
 const (
@@ -75,6 +75,7 @@ type KVLayer struct {
 type Seq struct {
 	Pos, N        int32
 	Block, Blocks int32
+	Length        int32
 }
 
 // Info is aq_abi_info.

@@ -18,7 +18,7 @@
 #endif
 
 enum {
-	AQ_ABI_VERSION = 1,
+	AQ_ABI_VERSION = 2,
 	AQ_KV_BLOCK = 32,    // positions in a KV block
 	AQ_NAME_BYTES = 64,  // of a kernel or processor name, zero-terminated
 	AQ_ERROR_BYTES = 256 // of an error text, zero-terminated
@@ -44,11 +44,14 @@ enum {
 	AQ_OP_ADD = 6,
 	AQ_OP_SELECT = 7,
 	AQ_OP_SCALE = 8,
-	AQ_OP_COUNT = 9
+	AQ_OP_ROUTE = 9,
+	AQ_OP_EXPERTS = 10,
+	AQ_OP_MIX = 11,
+	AQ_OP_COUNT = 12
 };
 
 // The names of the op kinds in order, joined by spaces: aq_abi_info.op_hash is the FNV-1a hash of this text.
-#define AQ_OP_NAMES "embed norm linear rope attention glu add select scale"
+#define AQ_OP_NAMES "embed norm linear rope attention glu add select scale route experts mix"
 
 // Element types, plan.DType.
 enum {
@@ -125,6 +128,7 @@ typedef struct aq_seq {
 	int32_t n;
 	int32_t block;  // index of its first entry in aq_run_args.blocks
 	int32_t blocks; // entries
+	int32_t length; // tokens known of the sequence, at least pos + n
 } aq_seq;
 
 // ---- arguments of the functions ---------------------------------------------------------------------------------

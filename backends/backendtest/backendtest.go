@@ -2,7 +2,7 @@
 // scheme, steps of several sequences, broken input, against the reference backend with a stated tolerance. It imports
 // backends, backends/ref and runtime/plan.
 //
-// To cover a new op or parameter, add a case to the file of its family (linear.go, ops.go, attention.go): a case
+// To cover a new op or parameter, add a case to the file of its family (linear.go, ops.go, attention.go, experts.go): a case
 // builds a plan in a lab, where Embed tables stand for activations, and lists the steps to run.
 package backendtest
 
@@ -54,6 +54,7 @@ func groups() []group {
 		{"aqlm", aqlmCases()},
 		{"ops", opCases()},
 		{"attention", attentionCases()},
+		{"experts", expertCases()},
 		{"nonfinite", nonFiniteCases()},
 		{"program", programCases()},
 		{"models", modelCases()},

@@ -35,6 +35,7 @@ func decoder(seed uint64) (*lab, backends.Options) {
 	window, limit := pick(0, 0, 24), float32(pick(0, 0, 30))
 	act, norm := plan.Activation(pick(0, 0, 1, 2)), plan.NormType(pick(0, 0, 1))
 	pairing := plan.RopePairing(pick(0, 1))
+	mixture := plan.RouteParams{Experts: pick(0, 3, 5), Slots: 2, Among: l.rng.IntN(2) == 0}
 
 	count := 0
 	matrix := func(rows, cols int) plan.Weight {
@@ -70,6 +71,13 @@ func decoder(seed uint64) (*lab, backends.Options) {
 
 	embed := l.random(plan.WeightInfo{Name: "embed", Rows: labVocab, Cols: hidden, Type: []plan.DType{plan.F16, plan.Q8_0}[pick(0, 1)]})
 	rope := plan.RopeParams{Dim: dim, Rotated: dim, Pairing: pairing, Freqs: l.b.Const("freqs", freqs), Factor: 1}
+	if pick(0, 1, 2) == 0 {
+		long := slices.Clone(freqs)
+		for i := range long {
+			long[i] /= 1 + float32(i)
+		}
+		rope.Limit, rope.Long = 40, l.b.Const("long", long)
+	}
 	buffer := func(name string, width int) plan.Ref { return plan.All(l.b.Buffer(name, plan.PerToken, width)) }
 	x, h, d := buffer("x", hidden), buffer("h", hidden), buffer("d", hidden)
 	qkv, att, gu := buffer("qkv", q+2*kv), buffer("att", q), buffer("gu", 2*inner)
@@ -102,6 +110,11 @@ func decoder(seed uint64) (*lab, backends.Options) {
 			normalize(h, x)
 		}
 		gate, up := gu, plan.At(gu.Buf, inner)
+		if mixture.Experts > 0 && !parallel {
+			l.mixture(d, h, mixture, hidden, inner, matrix)
+			l.b.Add(x, x, d, 0.7, hidden)
+			continue
+		}
 		if fused {
 			l.b.Linear(h, plan.Output{To: gu, W: matrix(2*inner, hidden), Bias: plan.None})
 		} else {
@@ -129,6 +142,29 @@ func decoder(seed uint64) (*lab, backends.Options) {
 	return l, o
 }
 
+// mixture adds a block of experts in place of a single one.
+func (l *lab) mixture(to, from plan.Ref, p plan.RouteParams, hidden, inner int, matrix func(rows, cols int) plan.Weight) {
+	n := len(l.b.Plan.Buffers)
+	buffer := func(name string, width int) plan.Ref {
+		return plan.All(l.b.Buffer(fmt.Sprintf("%s%d", name, n), plan.PerToken, width))
+	}
+	set := func(rows, cols int) plan.Weight {
+		first := plan.Weight(len(l.b.Plan.Weights))
+		for range p.Experts {
+			matrix(rows, cols)
+		}
+		return first
+	}
+	scores, routes := buffer("scores", p.Experts), buffer("routes", 2*p.Slots)
+	gates, ups, outs := buffer("gates", p.Slots*inner), buffer("ups", p.Slots*inner), buffer("outs", p.Slots*hidden)
+	l.b.Linear(from, plan.Output{To: scores, W: matrix(p.Experts, hidden), Bias: plan.None})
+	l.b.Route(routes, scores, p)
+	l.b.Experts(from, routes, false, p, plan.ExpertOutput{To: gates, First: set(inner, hidden)}, plan.ExpertOutput{To: ups, First: set(inner, hidden)})
+	l.b.Glu(gates, gates, ups, plan.SiLU, p.Slots*inner)
+	l.b.Experts(gates, routes, true, p, plan.ExpertOutput{To: outs, First: set(hidden, inner)})
+	l.b.Mix(to, outs, routes, p.Slots, hidden)
+}
+
 // decoderSteps is a schedule of sequences for a decoder; every third step wants no results.
 func decoderSteps(seed uint64, o backends.Options) []*backends.Step {
 	steps := schedule(rand.New(rand.NewPCG(seed, 2)), []int{70, 9, 1, 130, 33}, o, labVocab)
@@ -154,6 +190,7 @@ func randomModel(seed uint64, p backends.Precision, tested, oracle backends.Back
 // traced compares every buffer behind every op of one step.
 func traced(seed uint64, tested, oracle backends.Backend) error {
 	l, o := decoder(seed)
+	o.KV = plan.F32 // two values that differ in their last bit may be neighbouring halves
 	want, err := l.program(oracle, o)
 	if err != nil {
 		return fmt.Errorf("oracle: %w", err)

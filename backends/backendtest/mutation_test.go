@@ -284,6 +284,32 @@ func TestMutants(t *testing.T) {
 		})}},
 		{"no cap", []string{"ops/scale/65-3"}, mutant{plan: ops(plan.Scale, func(op *plan.Op) { op.F[1] = 0 })}},
 		{"no embedding scale", []string{"ops/embed/f16-576-24"}, mutant{plan: ops(plan.Embed, func(op *plan.Op) { op.F[0] = 1 })}},
+		{"length makes no difference", []string{"ops/rope/long-0"}, mutant{wrap: func(p *mutantProgram) {
+			run := p.run
+			p.run = func(s *backends.Step) error {
+				c := *s
+				c.Runs = slices.Clone(s.Runs)
+				for i := range c.Runs {
+					c.Runs[i].Length = 0
+				}
+				err := run(&c)
+				s.Logits, s.Features = c.Logits, c.Features
+				return err
+			}
+		}}},
+		{"the limit is one short", []string{"ops/rope/long-1"}, mutant{plan: ops(plan.Rope, func(op *plan.Op) { op.I[4]-- })}},
+		{"softmax over all experts", []string{"experts/route/8-2", "models/random"}, mutant{plan: ops(plan.Route, func(op *plan.Op) { op.I[2] = 0 })}},
+		{"experts are exchanged", []string{"experts/product/2x8g8-66x96-4", "models/random"}, mutant{wrap: func(p *mutantProgram) {
+			load := p.load
+			p.load = func(w plan.Weight, part plan.Part, first, n int, data []byte) error {
+				for _, op := range p.plan.Ops {
+					if op.Kind == plan.Experts && op.I[1] > 1 && (w == op.W[0] || w == op.W[0]+1) {
+						return load(2*op.W[0]+1-w, part, first, n, data)
+					}
+				}
+				return load(w, part, first, n, data)
+			}
+		}}},
 		{"add without scale", []string{"ops/add/65-0"}, mutant{plan: ops(plan.Add, func(op *plan.Op) { op.F[0] = 1 })}},
 	} {
 		for _, prefix := range tt.groups {

@@ -18,7 +18,7 @@ func one(name string, run func(l *lab, tested, oracle backends.Backend) error) t
 
 func opCases() []testCase {
 	var cases []testCase
-	for _, f := range []func() []testCase{embedCases, normCases, ropeCases, gluCases, addCases, scaleCases, selectCases} {
+	for _, f := range []func() []testCase{embedCases, normCases, ropeCases, longRopeCases, gluCases, addCases, scaleCases, selectCases} {
 		cases = append(cases, f()...)
 	}
 	return cases
@@ -126,6 +126,38 @@ func ropeCases() []testCase {
 				}))
 			}
 		}
+	}
+	return cases
+}
+
+// longRopeCases: sequences on both sides of the limit in one step, decided by their length and not by their position.
+func longRopeCases() []testCase {
+	var cases []testCase
+	for _, pairing := range []plan.RopePairing{plan.RopeHalf, plan.RopeNeighbours} {
+		cases = append(cases, one(fmt.Sprintf("rope/long-%d", pairing), func(l *lab, tested, oracle backends.Backend) error {
+			const heads, dim, rotated, limit = 3, 20, 12, 40
+			x := l.input("x", heads*dim)
+			l.b.Rope(x, plan.RopeParams{
+				Heads: heads, Dim: dim, Rotated: rotated, Pairing: pairing, Factor: 1.19,
+				Freqs: l.b.Const("short", []float32{1, 0.7, 0.5, 0.2, 0.1, 0.03}),
+				Limit: limit, Long: l.b.Const("long", []float32{0.9, 0.5, 0.2, 0.1, 0.02, 0.01}),
+			})
+			l.result(x, heads*dim)
+			run := func(pos, n, length int) *backends.Step {
+				s := tokens(n, pos)
+				s.Runs[0].Length = length
+				return s
+			}
+			mixed := tokens(30, 0)
+			mixed.Runs = []backends.Run{
+				{Pos: 0, N: 10, Blocks: []int32{1}, Length: 41}, {Pos: 0, N: 10, Blocks: []int32{2}, Length: 40},
+				{Pos: 35, N: 6, Blocks: []int32{3, 4}}, {Pos: 36, N: 4, Blocks: []int32{5, 6}},
+			}
+			return l.differ(
+				tested, oracle, options(backends.Exact), ropeTolerance(200),
+				run(0, 40, 0), run(0, 41, 0), run(0, 1, 41), run(39, 1, 0), run(40, 1, 0), run(39, 1, 90), mixed,
+			)
+		}))
 	}
 	return cases
 }

@@ -174,7 +174,9 @@ func (p *program) fill(s *backends.Step) {
 	copy(p.outputs, s.Out)
 	at := 0
 	for i, r := range s.Runs {
-		p.seqs[i] = abi.Seq{Pos: int32(r.Pos), N: int32(r.N), Block: int32(at), Blocks: int32(len(r.Blocks))}
+		p.seqs[i] = abi.Seq{
+			Pos: int32(r.Pos), N: int32(r.N), Block: int32(at), Blocks: int32(len(r.Blocks)), Length: int32(r.Total()),
+		}
 		at += copy(p.blocks[at:], r.Blocks)
 	}
 	p.args.NTokens, p.args.NSeqs, p.args.NOutputs = int32(len(s.Tokens)), int32(len(s.Runs)), int32(len(s.Out))

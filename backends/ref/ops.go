@@ -114,14 +114,21 @@ func dot(a, b []float64) float64 {
 
 func (p *program) rope(op *plan.Op) {
 	heads, dim, half := int(op.I[0]), int(op.I[1]), int(op.I[2])/2
-	freqs := p.weights[op.W[0]].vector(p.vectors)
+	short := p.weights[op.W[0]].vector(p.vectors)
+	long, limit := short, int(op.I[4])
+	if limit > 0 {
+		long = p.weights[op.W[1]].vector(p.vectors[half:])
+	}
 	factor := float64(op.F[0])
 	step, second := 1, half // RopeHalf pairs (i, i+half)
 	if plan.RopePairing(op.I[3]) == plan.RopeNeighbours {
 		step, second = 2, 1
 	}
 	p.parallel(p.count(op.Out[0].Buf), func(_, t int) {
-		x := p.row(op.Out[0], t, heads*dim)
+		x, freqs := p.row(op.Out[0], t, heads*dim), short
+		if p.lengths[p.sequences[t]] > limit {
+			freqs = long
+		}
 		for i, f := range freqs {
 			sin, cos := math.Sincos(float64(p.positions[t]) * f)
 			sin, cos = sin*factor, cos*factor

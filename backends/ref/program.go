@@ -29,6 +29,7 @@ type program struct {
 
 	positions []int32 // (T) of the step at work
 	sequences []int32 // (T) run that a token belongs to
+	lengths   []int   // by run: tokens known of the sequence
 	outputs   int     // M of the last step
 }
 
@@ -76,8 +77,9 @@ func (p *program) RunOps(s *backends.Step, from, to int) error {
 			return err
 		}
 	}
-	p.positions, p.sequences = p.positions[:0], p.sequences[:0]
+	p.positions, p.sequences, p.lengths = p.positions[:0], p.sequences[:0], p.lengths[:0]
 	for i, r := range s.Runs {
+		p.lengths = append(p.lengths, r.Total())
 		for k := range r.N {
 			p.positions = append(p.positions, int32(r.Pos+k))
 			p.sequences = append(p.sequences, int32(i))
@@ -118,6 +120,12 @@ func (p *program) run(op *plan.Op, s *backends.Step) {
 		p.selectRows(op, s.Out)
 	case plan.Scale:
 		p.scale(op)
+	case plan.Route:
+		p.route(op)
+	case plan.Experts:
+		p.experts(op)
+	case plan.Mix:
+		p.mix(op)
 	}
 }
 

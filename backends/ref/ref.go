@@ -132,21 +132,37 @@ func (s *sizes) scratch(p *plan.Plan, op *plan.Op, rows [2]int64) {
 	case plan.Linear:
 		for i := range int(op.I[0]) {
 			w := &p.Weights[op.W[i]]
-			group := int64(1)
-			if w.Encoding == plan.AQLM {
-				group = int64(w.Scheme.OutGroup)
-				books, n, _ := w.PartShape(plan.Codebooks)
-				s.codebooks = max(s.codebooks, int64(books)*int64(n))
-			}
-			s.row = max(s.row, group*int64(w.Cols))
+			s.decoded(w)
 			s.inputs = max(s.inputs, product(rows[p.Buffers[op.In[0].Buf].Rows], int64(w.Cols)))
 			s.vectors = max(s.vectors, int64(w.Rows))
 		}
 	case plan.Rope:
-		s.vectors = max(s.vectors, int64(op.I[2])/2)
+		s.vectors = max(s.vectors, int64(op.I[2]))
+	case plan.Route:
+		s.row = max(s.row, int64(op.I[0]))
+	case plan.Experts:
+		cols, inputs := int64(p.Weights[op.W[0]].Cols), int64(1)
+		if op.I[3] == 1 {
+			inputs = int64(op.I[2])
+		}
+		s.inputs = max(s.inputs, product(rows[p.Buffers[op.In[0].Buf].Rows], inputs*cols))
+		for i := range int(op.I[0] * op.I[1]) {
+			s.decoded(&p.Weights[int(op.W[i/int(op.I[1])])+i%int(op.I[1])])
+		}
 	case plan.Attention:
 		s.row = max(s.row, int64(p.MaxPos)+int64(p.Layers[op.I[0]].Dim))
 	}
+}
+
+// decoded makes room for a group of rows of a weight, and for its codebooks.
+func (s *sizes) decoded(w *plan.WeightInfo) {
+	group := int64(1)
+	if w.Encoding == plan.AQLM {
+		group = int64(w.Scheme.OutGroup)
+		books, n, _ := w.PartShape(plan.Codebooks)
+		s.codebooks = max(s.codebooks, int64(books)*int64(n))
+	}
+	s.row = max(s.row, group*int64(w.Cols))
 }
 
 // product multiplies two numbers of elements, up to maxBytes.

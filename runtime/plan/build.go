@@ -105,6 +105,8 @@ type RopeParams struct {
 	Pairing             RopePairing
 	Freqs               Weight  // (Rotated/2) inverse frequencies
 	Factor              float32 // multiplies sin and cos
+	Limit               int     // sequences of more tokens use Long; 0 for none
+	Long                Weight  // (Rotated/2), where Limit is not 0
 }
 
 // Rope adds a Rope op that works in place.
@@ -113,6 +115,9 @@ func (b *Builder) Rope(x Ref, p RopeParams) {
 	op.In[0], op.Out[0], op.W[0] = x, x, p.Freqs
 	op.I[0], op.I[1], op.I[2], op.I[3] = int32(p.Heads), int32(p.Dim), int32(p.Rotated), int32(p.Pairing)
 	op.F[0] = p.Factor
+	if p.Limit != 0 {
+		op.I[4], op.W[1] = int32(p.Limit), p.Long
+	}
 	b.add(op)
 }
 
@@ -158,5 +163,49 @@ func (b *Builder) Select(out, in Ref) {
 func (b *Builder) Scale(out, in Ref, scale, limit float32, width int) {
 	op := newOp(Scale)
 	op.Out[0], op.In[0], op.I[0], op.F[0], op.F[1] = out, in, int32(width), scale, limit
+	b.add(op)
+}
+
+// RouteParams say how a mixture of experts chooses.
+type RouteParams struct {
+	Experts int
+	Slots   int  // experts that each row uses
+	Among   bool // the weights are the softmax over the chosen experts, not over all
+}
+
+// Route adds a Route op; out has 2*p.Slots columns.
+func (b *Builder) Route(out, logits Ref, p RouteParams) {
+	op := newOp(Route)
+	op.Out[0], op.In[0], op.I[0], op.I[1] = out, logits, int32(p.Experts), int32(p.Slots)
+	if p.Among {
+		op.I[2] = 1
+	}
+	b.add(op)
+}
+
+// ExpertOutput is one result of an Experts op: the weights of all experts are numbered from First on.
+type ExpertOutput struct {
+	To    Ref
+	First Weight
+}
+
+// Experts adds an Experts op over the choice in routes. apart says that in has a row for each slot.
+func (b *Builder) Experts(in, routes Ref, apart bool, p RouteParams, outs ...ExpertOutput) {
+	op := newOp(Experts)
+	op.In[0], op.In[1] = in, routes
+	op.I[0], op.I[1], op.I[2] = int32(len(outs)), int32(p.Experts), int32(p.Slots)
+	if apart {
+		op.I[3] = 1
+	}
+	for i, o := range outs {
+		op.Out[i], op.W[i] = o.To, o.First
+	}
+	b.add(op)
+}
+
+// Mix adds a Mix op over width columns.
+func (b *Builder) Mix(out, in, routes Ref, slots, width int) {
+	op := newOp(Mix)
+	op.Out[0], op.In[0], op.In[1], op.I[0], op.I[1] = out, in, routes, int32(width), int32(slots)
 	b.add(op)
 }

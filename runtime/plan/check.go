@@ -29,7 +29,8 @@ type opCheck struct {
 
 	reads, writes      []span
 	weights            []weightUse
-	in, out, w, iUsed  uint8 // bit masks of the used slots
+	choice             *choice // that the op makes or reads
+	in, out, w, iUsed  uint8   // bit masks of the used slots
 	fUsed              uint8
 	elementwise, selec bool // may work in place; changes the row kind
 }
@@ -64,6 +65,12 @@ func checkOp(p *Plan, op *Op) *opCheck {
 		c.float(0, "scale")
 		c.nonNegative(1, "cap")
 		c.columns(0, 1)
+	case Route:
+		c.route()
+	case Experts:
+		c.experts()
+	case Mix:
+		c.mix()
 	default:
 		c.fail("unknown kind %d", op.Kind)
 	}
@@ -249,10 +256,21 @@ func (c *opCheck) rope() {
 	c.elementwise = true
 	c.read(0, heads*dim)
 	c.write(0, heads*dim)
-	if w := c.vector(0, "frequencies", rotated/2); w != nil && w.Type != F32 {
-		c.fail("frequencies %q are %s, not f32", w.Name, w.Type)
+	c.frequencies(0, "frequencies", rotated/2)
+	c.iUsed |= 1 << 4
+	switch limit := c.op.I[4]; {
+	case limit < 0:
+		c.fail("the limit of the first frequencies is %d", limit)
+	case limit > 0:
+		c.frequencies(1, "long frequencies", rotated/2)
 	}
 	c.tokensOnly()
+}
+
+func (c *opCheck) frequencies(i int, role string, n int64) {
+	if w := c.vector(i, role, n); w != nil && w.Type != F32 {
+		c.fail("%s %q are %s, not f32", role, w.Name, w.Type)
+	}
 }
 
 func (c *opCheck) attention() {

@@ -83,6 +83,9 @@ func (p *Plan) opText(op *Op) string {
 		s.WriteString(p.spanText(r))
 	}
 	for _, w := range c.weights {
+		if w.role == "" {
+			continue // one of a numbered set, whose first is shown
+		}
 		fmt.Fprintf(&s, "; %s %s", w.role, p.Weights[w.w].Name)
 	}
 	if text := op.paramText(); text != "" {
@@ -122,6 +125,7 @@ func (op *Op) paramText() string {
 		add(op.I[2] != op.I[1], "rotated %d", op.I[2])
 		add(true, "%s", nameOf(op.I[3], "half", "neighbours"))
 		add(op.F[0] != 1, "factor %g", op.F[0])
+		add(op.I[4] > 0, "long behind %d", op.I[4])
 	case Attention:
 		add(true, "kv %d, %d heads, scale %.6g", op.I[0], op.I[1], op.F[0])
 		add(op.F[1] != 0, "cap %g", op.F[1])
@@ -131,6 +135,13 @@ func (op *Op) paramText() string {
 	case Scale:
 		add(true, "scale %g", op.F[0])
 		add(op.F[1] != 0, "cap %g", op.F[1])
+	case Route:
+		add(true, "%d of %d experts, softmax over %s", op.I[1], op.I[0], nameOf(op.I[2], "all", "chosen"))
+	case Experts:
+		add(true, "%d of %d experts", op.I[2], op.I[1])
+		add(op.I[3] == 1, "a row for each slot")
+	case Mix:
+		add(true, "%d slots", op.I[1])
 	}
 	return strings.Join(parts, ", ")
 }

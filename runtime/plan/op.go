@@ -16,7 +16,8 @@ const (
 	// Linear: for i < I[0]: Out[i] = W[i] In[0] (+ bias W[4+i] unless None). All outputs share the input.
 	Linear
 	// Rope: rotates I[0] heads of I[1] columns at In[0] in place (Out[0] = In[0]); the first I[2] columns of a head
-	// take part; I[3] is a RopePairing. W[0] holds I[2]/2 inverse frequencies; F[0] multiplies sin and cos.
+	// take part; I[3] is a RopePairing. W[0] holds I[2]/2 inverse frequencies; F[0] multiplies sin and cos. I[4] > 0
+	// gives sequences of more than I[4] tokens, at all their positions, the frequencies W[1] instead (longrope).
 	Rope
 	// Attention: stores keys In[1] and values In[2] of the step's tokens in KV layer I[0], then Out[0] = causal
 	// attention of I[1] query heads In[0] over them; head width and KV heads are the layer's. Query head h uses
@@ -31,6 +32,18 @@ const (
 	Select
 	// Scale: Out[0] = cap(F[0]*In[0]) over I[0] columns, where F[1] > 0 caps: F[1]*tanh(x/F[1]).
 	Scale
+	// Route: for each row, the I[1] largest of the I[0] router logits In[0], the lower number first where two are equal
+	// and NaN last. Out[0] (2*I[1] columns) holds the numbers of these experts as float32, then their weights: the
+	// softmax over all logits or, where I[2] is 1, over the chosen ones.
+	Route
+	// Experts: a Linear whose weights differ from row to row. In[1] is the result of a Route over I[1] experts that
+	// chose I[2] of them. For i < I[0], slot s < I[2] and e the expert in slot s of the row: the columns of slot s of
+	// Out[i] (I[2]*rows) = weight W[i]+e times In[0], which is one row for all slots (cols columns) or, where I[3] is 1,
+	// a row for each (I[2]*cols). The I[1] weights from W[i] on have one shape.
+	Experts
+	// Mix: Out[0] (I[0] columns) = sum over slots s < I[1] of the weight of slot s in In[1] times the columns of slot s
+	// of In[0] (I[1]*I[0]).
+	Mix
 	kindEnd
 )
 
@@ -82,7 +95,9 @@ func (k Kind) String() string {
 	return "op?"
 }
 
-var kindNames = [kindEnd]string{"embed", "norm", "linear", "rope", "attention", "glu", "add", "select", "scale"}
+var kindNames = [kindEnd]string{
+	"embed", "norm", "linear", "rope", "attention", "glu", "add", "select", "scale", "route", "experts", "mix",
+}
 
 // Kinds returns every op kind, for conformance suites.
 func Kinds() []Kind {

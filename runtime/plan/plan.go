@@ -121,3 +121,15 @@ type Plan struct {
 	Logits   Buf // (outputs, Vocab)
 	Features Buf // (outputs, hidden): the last hidden state behind the final norm, for embeddings
 }
+
+// LongFrom returns the number of tokens beyond which a sequence counts as long: its Rope ops use other frequencies then,
+// at all positions, so that keys cached before no longer count and its tokens have to be run again. 0 means that
+// length makes no difference.
+func (p *Plan) LongFrom() int {
+	for i := range p.Ops {
+		if op := &p.Ops[i]; op.Kind == Rope && op.I[4] > 0 {
+			return int(op.I[4])
+		}
+	}
+	return 0
+}

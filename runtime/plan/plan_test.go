@@ -3,9 +3,11 @@ package plan
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -79,8 +81,49 @@ func sample() *Plan {
 	b.Norm(All(features), All(xo), NormParams{Type: LayerNorm, Width: sampleHidden, Gain: final, Bias: finalBias, Eps: 1e-5})
 	b.Linear(All(features), Output{All(logits), embed, None})
 	b.Scale(All(logits), All(logits), 0.25, 30, sampleVocab)
+	sampleMixture(b, xo)
 	b.Plan.Logits, b.Plan.Features = logits, features
 	return &b.Plan
+}
+
+// sampleMixture adds a mixture of 3 experts, 2 for each row, behind everything else, and a rotation of long sequences.
+func sampleMixture(b *Builder, x Buf) {
+	params := RouteParams{Experts: 3, Slots: 2, Among: true}
+	router := b.Weight(WeightInfo{Name: "router", Rows: 3, Cols: sampleHidden, Type: F16})
+	var in, out [3]Weight
+	for e := range in {
+		in[e] = b.Weight(WeightInfo{Name: fmt.Sprintf("in.%d", e), Rows: sampleInner, Cols: sampleHidden, Type: F16})
+	}
+	for e := range out {
+		out[e] = b.Weight(WeightInfo{Name: fmt.Sprintf("out.%d", e), Rows: sampleHidden, Cols: sampleInner, Type: BF16})
+	}
+	scores := All(b.Buffer("scores", PerOutput, 3))
+	routes := All(b.Buffer("routes", PerOutput, 4))
+	inner := All(b.Buffer("inner", PerOutput, 2*sampleInner))
+	parts := All(b.Buffer("parts", PerOutput, 2*sampleHidden))
+	mixed := All(b.Buffer("mixed", PerOutput, sampleHidden))
+	b.Linear(All(x), Output{scores, router, None})
+	b.Route(routes, scores, params)
+	b.Experts(All(x), routes, false, params, ExpertOutput{inner, in[0]})
+	b.Experts(inner, routes, true, params, ExpertOutput{parts, out[0]})
+	b.Mix(mixed, parts, routes, 2, sampleHidden)
+	y := All(b.Buffer("y", PerToken, sampleHidden))
+	b.Scale(y, All(0), 1, 0, sampleHidden)
+	b.Rope(y, RopeParams{
+		Heads: 8, Dim: 4, Rotated: 4, Freqs: b.Const("short", []float32{1, 0.5}), Factor: 1,
+		Limit: 40, Long: b.Const("long", []float32{0.9, 0.1}),
+	})
+}
+
+func TestLongFrom(t *testing.T) {
+	p := sample()
+	if got := p.LongFrom(); got != 40 {
+		t.Errorf("long from %d, want 40", got)
+	}
+	p.Ops = p.Ops[:17]
+	if got := p.LongFrom(); got != 0 {
+		t.Errorf("long from %d in a plan without two tables", got)
+	}
 }
 
 func TestSampleUsesEveryKind(t *testing.T) {
@@ -102,6 +145,7 @@ func TestValidate(t *testing.T) {
 	const (
 		embed, norm1, linear, normParts, rope, ropeK, attention, linearO, add, gateUp, glu = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 		sel, final, head, scale                                                            = 13, 14, 15, 16
+		route, expertsIn, expertsOut, mix, longRope                                        = 18, 19, 20, 21, 23
 	)
 	nan := float32(math.NaN())
 	tests := []struct {
@@ -180,6 +224,32 @@ func TestValidate(t *testing.T) {
 		{"scale cap", "cap is -2", func(p *Plan) { p.Ops[scale].F[1] = -2 }},
 		{"row kinds", "different rows", func(p *Plan) { p.Ops[final].In[0] = All(0) }},
 
+		{"route experts", "experts is 4097", func(p *Plan) { p.Ops[route].I[0] = 4097 }},
+		{"route slots", "slots is 4, must be 1..3", func(p *Plan) { p.Ops[route].I[1] = 4 }},
+		{"route softmax", "softmax is 2", func(p *Plan) { p.Ops[route].I[2] = 2 }},
+		{"route result", "columns [0, 6)", func(p *Plan) { p.Ops[route].I[1] = 3 }},
+		{"experts outputs", "outputs is 5", func(p *Plan) { p.Ops[expertsIn].I[0] = 5 }},
+		{"experts past the weights", "experts 0 are weights from 19 on, there are 21", func(p *Plan) { p.Ops[expertsIn].W[0] = 19 }},
+		{"experts of two shapes", "\"in.0\" and \"in.2\" of one set", func(p *Plan) { p.Weights[15].Rows-- }},
+		{"experts columns", "columns [0, 64)", func(p *Plan) { p.Ops[expertsIn].I[3] = 1 }},
+		{"experts apart", "apart is 2", func(p *Plan) { p.Ops[expertsIn].I[3] = 2 }},
+		{"experts of another route", "as many experts and slots", func(p *Plan) { p.Ops[expertsIn].I[1] = 2 }},
+		{"experts without a route", "as many experts and slots", func(p *Plan) { p.Ops[expertsIn].In[1] = All(5) }},
+		{"experts behind overwritten routes", "as many experts and slots", func(p *Plan) {
+			add := p.Ops[8]
+			add.In[0], add.In[1], add.Out[0], add.I[0] = All(9), All(9), All(9), 1
+			p.Ops = slices.Insert(p.Ops, expertsOut, add)
+		}},
+		{"mix slots", "slots is 0", func(p *Plan) { p.Ops[mix].I[1] = 0 }},
+		{"mix without a route", "as many experts and slots", func(p *Plan) { p.Ops[mix].In[1] = All(5) }},
+		{"long limit", "limit of the first frequencies is -1", func(p *Plan) { p.Ops[longRope].I[4] = -1 }},
+		{"long table", "long frequencies is weight -1", func(p *Plan) { p.Ops[longRope].W[1] = None }},
+		{"long length", "long frequencies \"freqs.3\" has 3 values", func(p *Plan) {
+			p.Weights = append(p.Weights, WeightInfo{Name: "freqs.3", Rows: 1, Cols: 3, Type: F32})
+			p.Ops[longRope].W[1] = 21
+		}},
+		{"two limits", "elsewhere behind 39", func(p *Plan) { p.Ops[rope].I[4], p.Ops[rope].W[1] = 39, 1 }},
+
 		{"unwritten", "nothing wrote", func(p *Plan) { p.Ops = p.Ops[1:] }},
 		{"partly written", "in0 reads columns of buffer \"gu\"", func(p *Plan) {
 			p.Ops[gateUp].I[0], p.Ops[gateUp].W[1], p.Ops[gateUp].Out[1] = 1, None, NoRef
@@ -193,7 +263,7 @@ func TestValidate(t *testing.T) {
 		{"features rows", "features buffer \"x\"", func(p *Plan) { p.Features = 0 }},
 		{"features unwritten", "features buffer \"spare\" is not written", func(p *Plan) {
 			p.Buffers = append(p.Buffers, Buffer{"spare", PerOutput, 3})
-			p.Features = 8
+			p.Features = Buf(len(p.Buffers) - 1)
 		}},
 		{"no result", "neither logits nor features", func(p *Plan) { p.Logits, p.Features = None, None }},
 
@@ -332,6 +402,8 @@ func FuzzValidate(f *testing.F) {
 	f.Add(uint8(2), uint8(0), int32(-2))
 	f.Add(uint8(6), uint8(20), int32(math.MaxInt32))
 	f.Add(uint8(4), uint8(30), int32(math.MinInt32))
+	f.Add(uint8(19), uint8(10), int32(20))
+	f.Add(uint8(20), uint8(9), int32(math.MaxInt32))
 	f.Fuzz(func(t *testing.T, opIndex, field uint8, value int32) {
 		p := sample()
 		op := &p.Ops[int(opIndex)%len(p.Ops)]

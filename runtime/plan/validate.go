@@ -11,6 +11,8 @@ import (
 //   - Norm, Glu, Add, Scale may write exactly one of their inputs; Rope must; all other outputs overlap nothing.
 //   - A column is written before it is read; the ops run in order.
 //   - Every weight and KV layer is used, a KV layer by one op only.
+//   - Experts and Mix read what a Route op of the same numbers wrote.
+//   - All Rope ops that change frequencies for long sequences do so at one length.
 //   - Slots an op does not define are empty.
 //
 // A plan that passes cannot make a backend access anything out of bounds in a step that passes Step.Check.
@@ -24,6 +26,7 @@ func (p *Plan) Validate() error {
 	written := make([]intervals, len(p.Buffers))
 	weights := make([]bool, len(p.Weights))
 	layers := make([]bool, len(p.Layers))
+	var routes choices
 	for i := range p.Ops {
 		op := &p.Ops[i]
 		c := checkOp(p, op)
@@ -41,6 +44,12 @@ func (p *Plan) Validate() error {
 		}
 		for _, w := range c.weights {
 			weights[w.w] = true
+		}
+		if err := routes.follow(c); err != nil {
+			return fmt.Errorf("plan: op %d (%s): %w", i, op.Kind, err)
+		}
+		if op.Kind == Rope && op.I[4] > 0 && int(op.I[4]) != p.LongFrom() {
+			return fmt.Errorf("plan: op %d (%s): long sequences start behind %d tokens, elsewhere behind %d", i, op.Kind, op.I[4], p.LongFrom())
 		}
 		if op.Kind == Attention {
 			if layers[op.I[0]] {

@@ -4,6 +4,7 @@
 //   error.c    the last error of a device          memory.c   arenas
 //   pool.c     threads and units of work           weight.c   weights: storage layouts, repacking at load
 //   step.c     running a step                      op_*.c     what an op does in a step, cut into units of work
+//   product.c  weights times rows, for op_linear.c and op_experts.c
 //   level_*.c  the kernels, compiled once for each instruction set from the same headers (level.h lists them)
 //
 // A step is a sequence of phases. A phase is n units of work that may run in any order on any thread; an op has one
@@ -218,28 +219,29 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-// How one output of a linear op is computed in a step.
-enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL };
+enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL }; // see product.c
 
-typedef struct linear_out {
+// A product is a weight times some rows of input.
+typedef struct product {
 	const weight *w;
-	const float *bias;
-	float *y; // (rows of the step, ldy)
-	int64_t ldy;
-	float *partial; // METHOD_TABLES: (chunks, tokens, tiles*64)
-	int32_t method, chunks, first_unit, units;
-} linear_out;
+	const float *bias; // or NULL
+	const float *x;    // (tokens, ldx), readable up to whole vectors of the weight's columns
+	float *y;          // (tokens, ldy)
+	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64)
+	int64_t ldx, ldy;
+	int32_t tokens, method, chunks, first_unit, units;
+} product;
 
-typedef struct linear_state {
-	linear_out out[4];
-	const float *x;
-	int64_t ldx;
-	int32_t n, tokens, units, token_base;
-	bool any_tables;
-} linear_state;
+// The products that one op multiplies in a phase.
+typedef struct product_list {
+	product *items; // as many as the op with the most has
+	int32_t n, units;
+	int64_t partials; // floats of program.partials in use
+} product_list;
 
+// Sines and cosines of a step, for one table of frequencies or for two, of short and of long sequences.
 typedef struct rope_slot {
-	int32_t weight, rotated;
+	int32_t weight, long_weight, limit, rotated;
 	float factor;
 	float *cos_sin; // (max_tokens, rotated): cosines, then sines
 	uint64_t step;  // it holds
@@ -288,6 +290,10 @@ struct program {
 	int32_t *seq_tiles; // (max_seqs + 1) first attention tile of each sequence
 	int32_t *token_pos; // (max_tokens) position of each token
 	int32_t *token_seq; // (max_tokens) sequence of each token
+	float *expert_inputs;  // (uses, cols padded) gathered rows of an experts op
+	float *expert_results; // its gathered results, one output behind the other
+	int32_t *uses;         // (uses) row * slots + slot, sorted by expert
+	int32_t *use_starts;   // (experts + 2) first use of each expert
 
 	// the step in progress
 	uint64_t step;
@@ -295,7 +301,7 @@ struct program {
 	const int32_t *tokens, *blocks, *outputs;
 	const aq_seq *seqs;
 	int32_t op, op_end, phase;
-	linear_state linear;
+	product_list products;
 	attn_state attn;
 };
 
@@ -325,10 +331,25 @@ bool glu_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool add_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool select_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool scale_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool route_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool experts_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+bool mix_plan(program *p, const compiled_op *op, int32_t phase, job *out);
+
+// Products: an op lists them between products_begin and the phases products_multiply and products_reduce.
+void products_begin(program *p);
+void product_add(program *p, product o); // w, bias, x, y, their strides and tokens are set
+void products_multiply(program *p, job *out);
+void products_reduce(program *p, job *out);
+// pad_row copies a row and sets what follows up to whole vectors to zero.
+void pad_row(float *to, const float *from, int64_t cols);
 
 // Sizes of scratch memory that op files need, for program.c.
+int64_t product_partials(const program *p, const weight *w, int32_t tokens);
+int32_t product_panel_cols(const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
-int32_t linear_panel_cols(const weight *w);
+int32_t experts_uses(const program *p, const aq_op *op);
+int64_t experts_partials(const program *p, const aq_op *op);
+int64_t experts_results(const program *p, const aq_op *op);
 int64_t attention_workspace(int32_t dim_pad);
 int64_t attention_partials(const program *p, const aq_op *op);
 

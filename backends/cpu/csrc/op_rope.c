@@ -10,10 +10,12 @@ enum { UNIT_TOKENS = 8 };
 static void angles_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)worker;
 	const rope_slot *s = &p->slots[c->slot];
-	const float *freq = p->weights[s->weight].values;
+	const float *short_freq = p->weights[s->weight].values;
+	const float *long_freq = s->limit ? p->weights[s->long_weight].values : short_freq;
 	const int32_t half = s->rotated / 2;
 	for (int32_t t = unit * UNIT_TOKENS; t < min_i32((unit + 1) * UNIT_TOKENS, p->run.n_tokens); t++) {
 		float *cos_sin = s->cos_sin + (int64_t)t * s->rotated;
+		const float *freq = p->seqs[p->token_seq[t]].length > s->limit ? long_freq : short_freq;
 		for (int32_t i = 0; i < half; i++) {
 			const double angle = (float)p->token_pos[t] * freq[i];
 			cos_sin[i] = (float)cos(angle) * s->factor;

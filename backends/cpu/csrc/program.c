@@ -51,6 +51,31 @@ static bool linear_ok(program *p, const aq_op *op) {
 	return true;
 }
 
+static bool experts_ok(program *p, const aq_op *op) {
+	const int64_t experts = op->i[1], slots = op->i[2];
+	if (op->i[0] < 1 || op->i[0] > 4 || experts < 1 || slots < 1 || slots > experts || !weight_ok(p, op->w[0]) ||
+		!ref_ok(p, op->in[1], 2 * slots) || !rows_equal(p, op->in[0], op->in[1])) {
+		return false;
+	}
+	const int64_t cols = p->weights[op->w[0]].info.cols;
+	for (int32_t i = 0; i < op->i[0]; i++) {
+		if (!weight_ok(p, op->w[i]) || op->w[i] + experts > p->args.n_weights) {
+			return false;
+		}
+		weight *w = &p->weights[op->w[i]];
+		for (int64_t e = 0; e < experts; e++) {
+			if (w[e].info.rows != w->info.rows || w[e].info.cols != cols) {
+				return false;
+			}
+			w[e].matrix = true;
+		}
+		if (!ref_ok(p, op->out[i], slots * w->info.rows) || !rows_equal(p, op->in[0], op->out[i])) {
+			return false;
+		}
+	}
+	return ref_ok(p, op->in[0], (op->i[3] ? slots : 1) * cols);
+}
+
 static bool attention_ok(const program *p, const aq_op *op) {
 	if (op->i[0] < 0 || op->i[0] >= p->args.n_layers) {
 		return false;
@@ -84,7 +109,8 @@ static bool op_ok(program *p, const aq_op *op) {
 	case AQ_OP_ROPE:
 		return op->i[0] >= 1 && op->i[2] >= 2 && op->i[2] % 2 == 0 && op->i[2] <= op->i[1] &&
 			ref_ok(p, op->in[0], (int64_t)op->i[0] * op->i[1]) && token_rows(p, op->in[0]) &&
-			vector_ok(p, op->w[0], op->i[2] / 2, false);
+			vector_ok(p, op->w[0], op->i[2] / 2, false) && op->i[4] >= 0 &&
+			(op->i[4] == 0 || vector_ok(p, op->w[1], op->i[2] / 2, false));
 	case AQ_OP_ATTENTION:
 		return attention_ok(p, op);
 	case AQ_OP_GLU:
@@ -97,6 +123,15 @@ static bool op_ok(program *p, const aq_op *op) {
 		return ref_ok(p, op->in[0], 1) && ref_ok(p, op->out[0], 1) && op->in[0].offset == 0 &&
 			op->out[0].offset == 0 && p->buffers[op->in[0].buffer].width == p->buffers[op->out[0].buffer].width &&
 			token_rows(p, op->in[0]) && !token_rows(p, op->out[0]);
+	case AQ_OP_ROUTE:
+		return op->i[0] >= 1 && op->i[1] >= 1 && op->i[1] <= op->i[0] && ref_ok(p, op->in[0], op->i[0]) &&
+			ref_ok(p, op->out[0], 2 * (int64_t)op->i[1]) && rows_equal(p, op->in[0], op->out[0]);
+	case AQ_OP_EXPERTS:
+		return experts_ok(p, op);
+	case AQ_OP_MIX:
+		return op->i[1] >= 1 && ref_ok(p, op->in[0], width * op->i[1]) && ref_ok(p, op->out[0], width) &&
+			ref_ok(p, op->in[1], 2 * (int64_t)op->i[1]) && rows_equal(p, op->in[0], op->out[0]) &&
+			rows_equal(p, op->in[1], op->out[0]);
 	default:
 		return false;
 	}
@@ -216,11 +251,13 @@ static void assign_rope_slots(program *p) {
 		}
 		op->slot = 0;
 		while (op->slot < p->n_slots &&
-			(p->slots[op->slot].weight != op->op.w[0] || p->slots[op->slot].factor != op->op.f[0])) {
+			(p->slots[op->slot].weight != op->op.w[0] || p->slots[op->slot].long_weight != op->op.w[1] ||
+				p->slots[op->slot].limit != op->op.i[4] || p->slots[op->slot].factor != op->op.f[0])) {
 			op->slot++;
 		}
 		if (op->slot == p->n_slots) {
-			p->slots[p->n_slots++] = (rope_slot){.weight = op->op.w[0], .factor = op->op.f[0], .rotated = op->op.i[2]};
+			p->slots[p->n_slots++] = (rope_slot){.weight = op->op.w[0], .long_weight = op->op.w[1],
+				.limit = op->op.i[4], .factor = op->op.f[0], .rotated = op->op.i[2]};
 		}
 	}
 }
@@ -231,19 +268,30 @@ static void layout_scratch(program *p, arena *a) {
 		const int32_t rows = p->buffers[i].rows == AQ_ROWS_TOKEN ? tokens : outputs;
 		p->buffer_data[i] = arena_take(a, rows, (int64_t)p->buffers[i].width * 4);
 	}
-	int64_t work = AQ_ALIGN, panel_cols = 0, partials = 0, attn = 0;
+	int64_t work = AQ_ALIGN, panel_cols = 0, partials = 0, attn = 0, inputs = 0, results = 0;
+	int32_t products = 4, uses = 0, experts = 0;
 	p->xpad_ld = 0;
 	for (int32_t i = 0; i < p->args.n_ops; i++) {
 		const aq_op *op = &p->ops[i].op;
 		if (op->kind == AQ_OP_LINEAR) {
 			for (int32_t o = 0; o < op->i[0]; o++) {
-				panel_cols = max_i64(panel_cols, linear_panel_cols(&p->weights[op->w[o]]));
+				panel_cols = max_i64(panel_cols, product_panel_cols(&p->weights[op->w[o]]));
 			}
 			const int32_t cols = p->weights[op->w[0]].info.cols;
 			if (cols % AQ_LANES) {
 				p->xpad_ld = max_i64(p->xpad_ld, round_up(cols, AQ_LANES));
 			}
 			partials = max_i64(partials, linear_partials(p, op));
+		} else if (op->kind == AQ_OP_EXPERTS) {
+			for (int32_t o = 0; o < op->i[0] * op->i[1]; o++) {
+				panel_cols = max_i64(panel_cols, product_panel_cols(&p->weights[op->w[o / op->i[1]] + o % op->i[1]]));
+			}
+			products = max_i32(products, op->i[0] * op->i[1]);
+			partials = max_i64(partials, experts_partials(p, op));
+			experts = max_i32(experts, op->i[1]);
+			uses = max_i32(uses, experts_uses(p, op));
+			inputs = max_i64(inputs, experts_uses(p, op) * round_up(p->weights[op->w[0]].info.cols, AQ_LANES));
+			results = max_i64(results, experts_results(p, op));
 		} else if (op->kind == AQ_OP_ATTENTION) {
 			work = max_i64(work, attention_workspace(p->ops[i].dim_pad) * 4);
 			attn = max_i64(attn, attention_partials(p, op));
@@ -256,6 +304,11 @@ static void layout_scratch(program *p, arena *a) {
 	p->workspace_bytes = round_up(work, 4096);
 	p->workspaces = arena_take(a, pool_threads(p->d->pool), p->workspace_bytes);
 	p->xpad = arena_take(a, max_i32(tokens, outputs), p->xpad_ld * 4);
+	p->products.items = arena_take(a, products, sizeof *p->products.items);
+	p->expert_inputs = arena_take(a, inputs, 4);
+	p->expert_results = arena_take(a, results, 4);
+	p->uses = arena_take(a, uses, 4);
+	p->use_starts = arena_take(a, experts ? experts + 2 : 0, 4);
 	p->partials_floats = partials;
 	p->partials = arena_take(a, partials, 4);
 	p->attn_partials_floats = attn;

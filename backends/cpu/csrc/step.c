@@ -6,6 +6,7 @@ static bool (*const plans[AQ_OP_COUNT])(program *, const compiled_op *, int32_t,
 	[AQ_OP_EMBED] = embed_plan, [AQ_OP_NORM] = norm_plan, [AQ_OP_LINEAR] = linear_plan,
 	[AQ_OP_ROPE] = rope_plan, [AQ_OP_ATTENTION] = attention_plan, [AQ_OP_GLU] = glu_plan,
 	[AQ_OP_ADD] = add_plan, [AQ_OP_SELECT] = select_plan, [AQ_OP_SCALE] = scale_plan,
+	[AQ_OP_ROUTE] = route_plan, [AQ_OP_EXPERTS] = experts_plan, [AQ_OP_MIX] = mix_plan,
 };
 
 static bool next_phase(program *p, worker *w, job *out) {

@@ -1,0 +1,244 @@
+// Products: a weight times some rows of input. A linear op has one to four of them, which share their input; a mixture
+// of experts has one for each expert and output, each with the rows that chose it. A product is computed by the method
+// that is cheapest for its shape and number of rows:
+//
+//   METHOD_DENSE   few rows, dense weight: dot products straight from the stored rows. A unit is a run of weight rows.
+//   METHOD_CODES   few rows, AQLM codes of more than 8 bits: entries are decoded and multiplied at once. Likewise.
+//   METHOD_TABLES  few rows, AQLM tiles: tables of partial sums, looked up by code. A unit is a run of blocks for
+//                  all weight rows and writes its own partial sums; a second phase adds them in a fixed order.
+//   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
+//                  with all rows. A unit is a tile. Serves every encoding, and is the plain fallback of every other.
+//
+// Tables cost 256 x g multiply-adds for each group and codebook however few rows the weight has, so short weights (the
+// key and value projections of small models) are better decoded: see choose_method.
+#include "aq.h"
+
+enum { DENSE_UNIT_BYTES = 64 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000 };
+
+static int32_t gcd(int32_t a, int32_t b) {
+	while (b) {
+		const int32_t r = a % b;
+		a = b;
+		b = r;
+	}
+	return a;
+}
+
+// product_panel_cols returns the columns of a panel: about AQ_PANEL_COLS, in equal parts, whole groups, whole vectors
+// and whole Q8_0 blocks.
+int32_t product_panel_cols(const weight *w) {
+	const int32_t cols = w->info.cols, parts = (cols + AQ_PANEL_COLS - 1) / AQ_PANEL_COLS;
+	const int32_t group = w->info.encoding == AQ_ENCODING_AQLM ? w->info.in_group : 1;
+	const int32_t step = group / gcd(group, 32) * 32;
+	return (int32_t)round_up((cols + parts - 1) / parts, step);
+}
+
+// ---- choices ----------------------------------------------------------------------------------------------------------
+
+static double table_cycles(const program *p, const weight *w) {
+	const double lookups = (double)w->groups * w->info.books;
+	return lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lookup +
+		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_entry);
+}
+
+static double panel_cycles(const program *p, const weight *w, int32_t tokens) {
+	const double weights = (double)w->info.rows * w->info.cols;
+	return weights * (w->info.books / 8.0 * p->k->cost_decode + tokens * p->k->cost_fma);
+}
+
+// table_chunks cuts the blocks of a weight into units of some ten microseconds, by shape only.
+static int32_t table_chunks(const program *p, const weight *w) {
+	const double chunks = table_cycles(p, w) / CHUNK_CYCLES;
+	const int32_t most = min_i32(w->blocks, AQ_MAX_UNITS);
+	return chunks >= most ? most : max_i32(1, (int32_t)chunks);
+}
+
+static int32_t choose_method(const program *p, const weight *w, int32_t tokens) {
+	if (w->info.encoding == AQ_ENCODING_DENSE) {
+		return tokens <= AQ_DIRECT_TOKENS ? METHOD_DENSE : METHOD_PANEL;
+	}
+	if (p->k->codes && codes_direct(w) && tokens <= AQ_DIRECT_TOKENS) {
+		return METHOD_CODES;
+	}
+	if (w->book_t && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
+		return METHOD_TABLES;
+	}
+	return METHOD_PANEL;
+}
+
+int64_t product_partials(const program *p, const weight *w, int32_t tokens) {
+	if (w->layout != LAYOUT_TILES || !p->k->tables) {
+		return 0;
+	}
+	return (int64_t)table_chunks(p, w) * min_i32(tokens, AQ_TABLE_TOKENS) * w->tiles * AQ_TILE;
+}
+
+// direct_unit_rows returns the rows of a unit of METHOD_DENSE or METHOD_CODES.
+static int32_t direct_unit_rows(const weight *w) {
+	// A code costs several times its bytes in codebook traffic.
+	const int64_t bytes = w->layout == LAYOUT_ROWS ? w->row_bytes : (int64_t)w->groups * w->info.books * 8;
+	return (int32_t)round_up(max_i64(1, DENSE_UNIT_BYTES / bytes), 4);
+}
+
+void products_begin(program *p) { p->products = (product_list){.items = p->products.items}; }
+
+void product_add(program *p, product o) {
+	product_list *list = &p->products;
+	const weight *w = o.w;
+	o.method = choose_method(p, w, o.tokens);
+	o.first_unit = list->units;
+	if (o.method == METHOD_TABLES) {
+		const int64_t floats = product_partials(p, w, o.tokens);
+		if (list->partials + floats > p->partials_floats) {
+			o.method = METHOD_PANEL; // many experts at once
+		} else {
+			o.chunks = o.units = table_chunks(p, w);
+			o.partial = p->partials + list->partials;
+			list->partials += floats;
+		}
+	}
+	if (o.method == METHOD_PANEL) {
+		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
+	} else if (o.method != METHOD_TABLES) {
+		o.units = (w->info.rows + direct_unit_rows(w) - 1) / direct_unit_rows(w);
+	}
+	list->units += o.units;
+	list->items[list->n++] = o;
+}
+
+// ---- units --------------------------------------------------------------------------------------------------------
+
+static void dense_unit(program *p, const product *o, int32_t unit) {
+	const int32_t rows = direct_unit_rows(o->w), first = unit * rows;
+	const dense_args a = {.w = o->w->data + first * o->w->row_bytes, .row_bytes = o->w->row_bytes,
+		.type = o->w->info.type, .cols = o->w->info.cols, .rows = min_i32(rows, o->w->info.rows - first),
+		.x = o->x, .ldx = o->ldx, .tokens = o->tokens, .y = o->y + first, .ldy = o->ldy,
+		.bias = o->bias ? o->bias + first : NULL};
+	p->k->dense(&a);
+}
+
+static void codes_unit(program *p, const product *o, int32_t unit) {
+	const int32_t rows = direct_unit_rows(o->w), first = unit * rows;
+	const codes_args a = {.w = o->w, .row = first, .rows = min_i32(rows, o->w->info.rows - first), .x = o->x,
+		.ldx = o->ldx, .tokens = o->tokens, .y = o->y + first, .ldy = o->ldy, .bias = o->bias ? o->bias + first : NULL};
+	p->k->codes(&a);
+}
+
+static void table_unit(program *p, const product *o, int32_t unit, worker *worker) {
+	const int64_t blocks = o->w->blocks;
+	const table_args a = {.w = o->w, .x = o->x, .ldx = o->ldx, .tokens = o->tokens,
+		.y = o->partial + (int64_t)unit * o->tokens * o->w->tiles * AQ_TILE, .workspace = worker->workspace,
+		.block = (int32_t)(blocks * unit / o->chunks), .block_end = (int32_t)(blocks * (unit + 1) / o->chunks)};
+	if (p->args.precision == AQ_PRECISION_FAST && p->k->tables_fast) {
+		p->k->tables_fast(&a);
+	} else {
+		p->k->tables(&a);
+	}
+}
+
+static void panel_unit(program *p, const product *o, int32_t unit, worker *worker) {
+	const weight *w = o->w;
+	const int32_t first = unit * AQ_TILE, rows = min_i32(AQ_TILE, w->info.rows - first);
+	const int32_t cols = w->info.cols, step = product_panel_cols(w);
+	float *panel = (float *)(void *)worker->workspace;
+	float row_scales[AQ_TILE];
+	const float *scale = NULL;
+	if (w->info.encoding == AQ_ENCODING_AQLM) {
+		for (int32_t r = 0; r < rows; r++) {
+			row_scales[r] = w->scales[(first + r) / w->info.out_group];
+		}
+		scale = row_scales;
+	}
+	for (int32_t col = 0; col < cols; col += step) {
+		const int32_t n = min_i32(step, cols - col), padded = (int32_t)round_up(n, AQ_LANES);
+		p->k->decode(w, first, rows, col, n, panel, p->panel_ld);
+		for (int32_t r = 0; r < rows && n < padded; r++) {
+			for (int32_t i = n; i < padded; i++) {
+				panel[r * p->panel_ld + i] = 0;
+			}
+		}
+		const gemm_args a = {.w = panel, .ldw = p->panel_ld, .x = o->x + col, .ldx = o->ldx, .y = o->y + first,
+			.ldy = o->ldy, .scale = scale, .bias = o->bias ? o->bias + first : NULL, .cols = padded, .rows = rows,
+			.tokens = o->tokens, .first = col == 0, .last = col + step >= cols};
+		p->k->gemm(&a);
+	}
+}
+
+static void product_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
+	(void)c;
+	const product_list *list = &p->products;
+	int32_t i = list->n - 1;
+	while (unit < list->items[i].first_unit) {
+		i--;
+	}
+	const product *o = &list->items[i];
+	unit -= o->first_unit;
+	switch (o->method) {
+	case METHOD_DENSE:
+		dense_unit(p, o, unit);
+		break;
+	case METHOD_CODES:
+		codes_unit(p, o, unit);
+		break;
+	case METHOD_TABLES:
+		table_unit(p, o, unit, worker);
+		break;
+	default:
+		panel_unit(p, o, unit, worker);
+	}
+}
+
+// reduce_rows adds the partial sums of weight rows [from, to) for one input row.
+static void reduce_rows(const product *o, int32_t t, int32_t from, int32_t to) {
+	const int64_t padded = (int64_t)o->w->tiles * AQ_TILE;
+	float sum[AQ_LANES];
+	for (int32_t r = from; r < to; r += AQ_LANES) {
+		const float *q = o->partial + t * padded + r;
+		for (int32_t l = 0; l < AQ_LANES; l++) {
+			sum[l] = q[l];
+		}
+		for (int32_t chunk = 1; chunk < o->chunks; chunk++) {
+			q += o->tokens * padded;
+			for (int32_t l = 0; l < AQ_LANES; l++) {
+				sum[l] += q[l];
+			}
+		}
+		float *y = o->y + t * o->ldy + r;
+		for (int32_t l = 0; l < min_i32(AQ_LANES, to - r); l++) {
+			y[l] = sum[l] * o->w->scales[r + l] + (o->bias ? o->bias[r + l] : 0);
+		}
+	}
+}
+
+// reduce_run adds the partial sums of REDUCE_ROWS weight rows, for all products and input rows.
+static void reduce_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
+	(void)c;
+	(void)worker;
+	for (int32_t i = 0; i < p->products.n; i++) {
+		const product *o = &p->products.items[i];
+		const int32_t from = unit * REDUCE_ROWS, to = min_i32(from + REDUCE_ROWS, o->w->info.rows);
+		for (int32_t t = 0; o->method == METHOD_TABLES && t < o->tokens; t++) {
+			reduce_rows(o, t, from, to);
+		}
+	}
+}
+
+void products_multiply(program *p, job *out) {
+	out->run = product_run;
+	out->units = p->products.units;
+}
+
+void products_reduce(program *p, job *out) {
+	int32_t rows = 0;
+	int64_t floats = 0;
+	for (int32_t i = 0; i < p->products.n; i++) {
+		const product *o = &p->products.items[i];
+		if (o->method == METHOD_TABLES) {
+			rows = max_i32(rows, o->w->info.rows);
+			floats += (int64_t)o->w->info.rows * o->tokens * o->chunks / 4;
+		}
+	}
+	out->run = reduce_run;
+	out->units = (rows + REDUCE_ROWS - 1) / REDUCE_ROWS;
+	out->small = floats <= AQ_SMALL;
+}
