@@ -22,9 +22,8 @@ type binder struct {
 	bindings []Binding
 	err      error
 
-	params     int64
-	body       []plan.Weight // matrices of the layers
-	vocab, ctx int
+	params int64
+	body   []plan.Weight // matrices of the layers
 }
 
 func newBinder(c *checkpoint.Checkpoint) (*binder, error) {
@@ -37,7 +36,6 @@ func newBinder(c *checkpoint.Checkpoint) (*binder, error) {
 // start begins the plan, once the config is read. It reports whether the config was good.
 func (b *binder) start(vocab, context int) bool {
 	b.Builder = plan.NewBuilder(b.ck.Name, vocab, context)
-	b.vocab, b.ctx = vocab, context
 	return !b.failed()
 }
 
@@ -130,9 +128,21 @@ func (b *binder) embedding(prefix string, vocab, hidden int) plan.Weight {
 	return b.dense(prefix, prefix+".weight", matrixTypes(), vocab, hidden)
 }
 
-// norm binds the gain of a norm, prefix.weight.
-func (b *binder) norm(prefix string, n int) plan.Weight {
+// gain binds the gain of a norm, prefix.weight.
+func (b *binder) gain(prefix string, n int) plan.Weight {
 	return b.dense(prefix, prefix+".weight", vectorTypes(), n)
+}
+
+// headGains binds the gains of a norm that has one for each head, prefix.weight (heads, dim).
+func (b *binder) headGains(prefix string, heads, dim int) plan.Weight {
+	name := prefix + ".weight"
+	t, ok := b.tensor(name, heads, dim)
+	if !ok {
+		return plan.None
+	}
+	b.typed(t, vectorTypes()...)
+	info := plan.WeightInfo{Name: prefix, Rows: 1, Cols: heads * dim, Type: t.DType}
+	return b.add(info, Binding{Part: plan.Elements, Tensor: name})
 }
 
 // bias binds prefix.bias. Where the config has a switch for it, the switch and the tensor have to agree; a switch
@@ -161,15 +171,15 @@ func (b *binder) bias(prefix, key string, rows int) plan.Weight {
 
 // linear binds a matrix of a layer: quantized if prefix.codes exists, else prefix.weight.
 func (b *binder) linear(prefix string, rows, cols int) plan.Weight {
-	w := b.head(prefix, rows, cols)
+	w := b.matrix(prefix, rows, cols)
 	if w != plan.None {
 		b.body = append(b.body, w)
 	}
 	return w
 }
 
-// head binds a matrix that does not count as one of the layers'.
-func (b *binder) head(prefix string, rows, cols int) plan.Weight {
+// matrix binds a matrix that does not count as one of the layers': the head, a router.
+func (b *binder) matrix(prefix string, rows, cols int) plan.Weight {
 	if b.failed() {
 		return plan.None
 	}
@@ -268,7 +278,7 @@ func (b *binder) model(arch string) (*Model, error) {
 	}
 	m := &Model{
 		Name: b.ck.Name, Arch: arch, Plan: &b.Plan, Bindings: b.bindings,
-		Context: b.ctx, Vocab: b.vocab, Params: b.params,
+		Context: b.Plan.MaxPos, Vocab: b.Plan.Vocab, Params: b.params,
 	}
 	var schemes, types []string
 	var stored, weights int64

@@ -36,6 +36,13 @@ func (f *fields) fail(key, format string, args ...any) {
 	}
 }
 
+// keep keeps an error unless there is one.
+func (f *fields) keep(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
 func (f *fields) int(key string, def, lo, hi int) int {
 	v, ok, err := f.config.Int(key)
 	switch {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,7 @@ func TestRefused(t *testing.T) {
 		name, want string
 		do         func(*fixture)
 	}{
+		{"model type", "model_type: \"mamba\" is not supported, only llama, mistral, mixtral", set("model_type", "mamba")},
 		{"vocab missing", "vocab_size: is missing", drop("vocab_size")},
 		{"vocab huge", "vocab_size: is 4194305", set("vocab_size", 1<<22+1)},
 		{"hidden missing", "hidden_size: is missing", drop("hidden_size")},
@@ -64,12 +66,12 @@ func TestRefused(t *testing.T) {
 		{"llama3 no high", "rope_scaling.high_freq_factor: is missing", scaling(object{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "original_max_position_embeddings": 64})},
 		{"llama3 order", "high_freq_factor: is 1, must be above", scaling(object{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 1, "original_max_position_embeddings": 64})},
 		{"llama3 no context", "rope_scaling.original_max_position_embeddings: is missing", scaling(object{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})},
-		{"longrope lists", "long_factor: differs", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": []float64{1, 1, 2}})},
 		{"longrope short", "short_factor: has 2 values, must have 3", scaling(object{"rope_type": "longrope", "short_factor": sixes[:2], "long_factor": sixes})},
 		{"longrope empty", "short_factor: has 0 values", scaling(object{"rope_type": "longrope", "short_factor": []float64{}, "long_factor": []float64{}})},
 		{"longrope zero", "short_factor: has the value 0", scaling(object{"rope_type": "longrope", "short_factor": []float64{1, 0, 1}, "long_factor": []float64{1, 0, 1}})},
-		{"longrope extended", "original_max_position_embeddings: is 32 of 96", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "original_max_position_embeddings": 32})},
-		{"longrope factor", "attention_factor", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "attention_factor": 1.2})},
+		{"longrope factor", "rope_scaling.attention_factor: is 0", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "attention_factor": 0})},
+		{"longrope partly", "rope_scaling.partial_rotary_factor: is 0.5", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "partial_rotary_factor": 0.5})},
+		{"llama3 factor", "rope_scaling.attention_factor: is 1.2", scaling(object{"rope_type": "linear", "factor": 2, "attention_factor": 1.2})},
 		{"two ropes", "rope_parameters: stands beside rope_scaling", func(f *fixture) {
 			f.config["rope_scaling"] = object{"rope_type": "default"}
 			f.config["rope_parameters"] = object{"rope_type": "default", "rope_theta": 10000.0}
@@ -227,7 +229,8 @@ func TestLlama3Frequencies(t *testing.T) {
 
 // FuzzConfig builds the fixture's tensors under any config: an error or a valid plan, never a crash.
 func FuzzConfig(f *testing.F) {
-	for _, fx := range []*fixture{newFixture(), tiedFixture()} {
+	seeds := append(slices.Collect(maps.Values(archFixtures())), newFixture(), tiedFixture())
+	for _, fx := range seeds {
 		dir := fx.write(f)
 		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 		if err != nil {

@@ -45,6 +45,15 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{"llama", llama},
+		{"mistral", mistral},
+		{"mixtral", mixtral},
+		{"gemma", gemma},
+		{"gemma2", gemma2},
+		{"gemma3_text", gemma3},
+		{"phi3", phi3},
+		{"qwen2", qwen2},
+		{"qwen3", qwen3},
+		{"cohere", cohere},
 	}
 }
 

@@ -3,33 +3,57 @@ package models
 import (
 	"math"
 	"slices"
+
+	"aquifer/runtime/plan"
 )
 
-// inverseFrequencies reads the rope fields of a config and returns the dim/2 inverse frequencies, computed in
-// float64. It knows two spellings: rope_theta beside rope_scaling (transformers 4) and rope_parameters with both
-// (transformers 5). context is max_position_embeddings.
-func inverseFrequencies(f *fields, dim, context int) []float32 {
-	const defaultTheta, maxTheta = 10000, 1e15
-	theta := f.float("rope_theta", defaultTheta, 0, maxTheta)
-	f.onlyKnown()
+// rope is how a model rotates: one table of inverse frequencies, or two where long sequences have their own.
+type rope struct {
+	freqs  []float32 // (dim/2)
+	long   []float32 // (dim/2) for sequences of more than limit tokens; nil for one table
+	limit  int
+	factor float32 // of sine and cosine
+}
+
+const defaultTheta, maxTheta = 10000, 1e15
+
+// readRope reads the rope fields of a config. It knows two spellings: rope_theta beside rope_scaling (transformers 4)
+// and rope_parameters with both (transformers 5). dim is the width of a head, context max_position_embeddings, theta
+// the value of an absent rope_theta, 0 if it has to be there.
+func readRope(f *fields, dim, context int, theta float64) rope {
 	scaling, scaled := f.object("rope_scaling")
-	if parameters, ok := f.object("rope_parameters"); ok {
+	parameters, nested := f.object("rope_parameters")
+	if !nested || f.config.Has("rope_theta") {
+		theta = f.float("rope_theta", theta, 0, maxTheta)
+	}
+	if nested {
 		if scaled {
 			f.fail("rope_parameters", "stands beside rope_scaling")
 		}
 		theta = parameters.float("rope_theta", theta, 0, maxTheta)
 		scaling, scaled = parameters, true
 	}
+	f.unscaled("partial_rotary_factor", "attention_factor")
+	if !scaled {
+		return rope{freqs: narrow(frequencies(theta, dim)), factor: 1}
+	}
+	r := scaling.scaled(f, frequencies(theta, dim), context)
+	if f.err == nil {
+		f.err = scaling.err
+	}
+	return r
+}
+
+// frequencies returns theta^(-2i/dim), computed in float64 as all that follows.
+func frequencies(theta float64, dim int) []float64 {
 	freqs := make([]float64, dim/2)
 	for i := range freqs {
 		freqs[i] = math.Pow(theta, -2*float64(i)/float64(dim))
 	}
-	if scaled {
-		scaling.scaleFrequencies(freqs, f, context)
-		if f.err == nil {
-			f.err = scaling.err
-		}
-	}
+	return freqs
+}
+
+func narrow(freqs []float64) []float32 {
 	out := make([]float32, len(freqs))
 	for i, v := range freqs {
 		out[i] = float32(v)
@@ -37,23 +61,23 @@ func inverseFrequencies(f *fields, dim, context int) []float32 {
 	return out
 }
 
-// onlyKnown refuses what would change the rotation of every type.
-func (f *fields) onlyKnown() {
-	for _, key := range []string{"partial_rotary_factor", "attention_factor"} {
+// unscaled refuses fields that change the rotation unless they are 1.
+func (f *fields) unscaled(keys ...string) {
+	for _, key := range keys {
 		if v := f.float(key, 1, 0, 1e6); v != 1 {
 			f.fail(key, "is %v, which is not supported", v)
 		}
 	}
 }
 
-// scaleFrequencies applies the object's rope type. top are the fields around it.
-func (f *fields) scaleFrequencies(freqs []float64, top *fields, context int) {
-	f.onlyKnown()
+// scaled applies the object's rope type. top are the fields around it.
+func (f *fields) scaled(top *fields, freqs []float64, context int) rope {
+	f.unscaled("partial_rotary_factor")
 	key := "rope_type"
 	if !f.config.Has(key) && f.config.Has("type") {
 		key = "type" // spelling of early checkpoints
 	}
-	switch f.choice(key, "default", "linear", "llama3", "longrope") {
+	switch f.choice(key, "default", "linear", "llama3", "longrope", "su") {
 	case "linear":
 		factor := f.float("factor", 0, 0, 1e6)
 		for i := range freqs {
@@ -61,9 +85,11 @@ func (f *fields) scaleFrequencies(freqs []float64, top *fields, context int) {
 		}
 	case "llama3":
 		f.llama3(freqs)
-	case "longrope":
-		f.divided(freqs, top, context)
+	case "longrope", "su": // two names of one type
+		return f.longrope(top, freqs, context)
 	}
+	f.unscaled("attention_factor")
+	return rope{freqs: narrow(freqs), factor: 1}
 }
 
 // llama3 slows down long wavelengths by factor, keeps short ones and blends between (Llama 3.1). Wavelengths are
@@ -91,22 +117,49 @@ func (f *fields) llama3(freqs []float64) {
 	}
 }
 
-// divided is longrope in the one form that is the same at every length: equal lists and no extension, so that its
-// attention factor is one. A GGUF's tensor of frequency divisors arrives like this. Lists that differ need the
-// length of a sequence before its first token, which no plan of this architecture provides.
-func (f *fields) divided(freqs []float64, top *fields, context int) {
+// longrope divides each frequency by a number of its own: from one list for sequences up to the context the base model
+// was trained with, from another for all positions of longer ones. Sine and cosine are multiplied by
+// sqrt(1 + ln(s)/ln(original)) where the context was extended by s, with both lists (LongRoPE, arXiv 2402.13753). A
+// GGUF's tensor of frequency divisors arrives as two equal lists without an extension.
+func (f *fields) longrope(top *fields, freqs []float64, context int) rope {
 	short, long := f.floats("short_factor", len(freqs)), f.floats("long_factor", len(freqs))
-	if f.err == nil && !slices.Equal(short, long) {
-		f.fail("long_factor", "differs from short_factor, which is not supported")
-	}
 	owner := top
 	if f.config.Has("original_max_position_embeddings") {
 		owner = f
 	}
-	if v := owner.int("original_max_position_embeddings", context, 1, maxContext); v != context {
-		owner.fail("original_max_position_embeddings", "is %d of %d positions; an extended context is not supported", v, context)
+	original := owner.int("original_max_position_embeddings", context, 1, maxContext)
+	extension := float64(context) / float64(original)
+	if owner == f && f.config.Has("factor") {
+		extension = f.float("factor", 0, 0, 1e6)
 	}
-	for i := range freqs {
-		freqs[i] /= short[i]
+	factor := 1.0
+	if extension > 1 && original > 1 {
+		factor = math.Sqrt(1 + math.Log(extension)/math.Log(float64(original)))
 	}
+	r := rope{factor: float32(f.float("attention_factor", factor, 0, 1e3))}
+	r.freqs = divided(freqs, short)
+	if !slices.Equal(short, long) && original < context {
+		r.long, r.limit = divided(freqs, long), original
+	}
+	if top.err == nil {
+		top.err = f.err
+	}
+	return r
+}
+
+func divided(freqs, by []float64) []float32 {
+	out := make([]float64, len(freqs))
+	for i, v := range freqs {
+		out[i] = v / by[i]
+	}
+	return narrow(out)
+}
+
+// params enters the tables of frequencies under a name and returns what a Rope op needs to know, but for its heads.
+func (b *binder) rope(name string, r rope, dim int, pairing plan.RopePairing) plan.RopeParams {
+	p := plan.RopeParams{Dim: dim, Rotated: dim, Pairing: pairing, Freqs: b.Const(name, r.freqs), Factor: r.factor}
+	if r.long != nil {
+		p.Limit, p.Long = r.limit, b.Const(name+".long", r.long)
+	}
+	return p
 }

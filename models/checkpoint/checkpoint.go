@@ -50,6 +50,7 @@ type Checkpoint struct {
 	names   []string
 	files   []*file
 	pairing plan.RopePairing
+	shifted bool
 	side    side
 	gguf    *gguf.File // of a GGUF: its metadata, until the tokenizer is built
 
@@ -111,6 +112,10 @@ func (c *Checkpoint) Names() []string { return slices.Clone(c.names) }
 // RopePairing says which columns of a head the checkpoint's query and key rows pair up for rotation, before an
 // architecture's own convention: GGUF files of llama.cpp hold these rows permuted.
 func (c *Checkpoint) RopePairing() plan.RopePairing { return c.pairing }
+
+// GainsShifted reports whether the gains of norms already include what the architecture adds to them: llama.cpp's
+// files of Gemma models hold 1 + gain.
+func (c *Checkpoint) GainsShifted() bool { return c.shifted }
 
 // Close closes the checkpoint's files; tensors cannot be read afterwards.
 func (c *Checkpoint) Close() error {

@@ -61,6 +61,12 @@ func (c Config) wrong(key, want string) error {
 // Has reports whether the key is present with a value other than null.
 func (c Config) Has(key string) bool { return c.values[key] != nil }
 
+// Null reports whether the key is present with the value null, which for some fields means something else than absence.
+func (c Config) Null(key string) bool {
+	v, ok := c.values[key]
+	return ok && v == nil
+}
+
 // Keys returns all keys in ascending order, those with null included.
 func (c Config) Keys() []string { return slices.Sorted(maps.Keys(c.values)) }
 

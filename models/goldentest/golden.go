@@ -60,7 +60,7 @@ type golden struct {
 	}
 }
 
-// Run runs every Llama among the golden checkpoints. open is called once for each.
+// Run runs every golden checkpoint. open is called once for each.
 func Run(t *testing.T, open func(t *testing.T) backends.Backend, o Options) {
 	if o.Logits == 0 {
 		o.Logits = logitTolerance
@@ -69,11 +69,12 @@ func Run(t *testing.T, open func(t *testing.T) backends.Backend, o Options) {
 		o.Weight = weightTolerance
 	}
 	dir := modeltest.Golden(t)
-	paths, err := filepath.Glob(filepath.Join(dir, "llama-*"))
-	if err != nil || len(paths) < 12 {
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "golden.json"))
+	if err != nil || len(paths) < 20 {
 		t.Fatalf("%d golden checkpoints, %v", len(paths), err)
 	}
 	for _, path := range paths {
+		path = filepath.Dir(path)
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			var g golden
 			text, err := os.ReadFile(filepath.Join(path, "golden.json"))
@@ -179,7 +180,7 @@ func checkLayers(t *testing.T, s *Session, g *golden, o Options) {
 		t.Fatal("the program is no Tracer")
 	}
 	s.Reset()
-	step := s.step(prompt(t, g, g.Layers.Length))
+	step := s.step(prompt(t, g, g.Layers.Length), g.Layers.Length)
 	step.Out = []int32{int32(g.Layers.Position)}
 	p, done, seen := s.Model.Plan, 0, 0
 	for i := range p.Ops {

@@ -21,7 +21,7 @@ type Session struct {
 	t      testing.TB
 	opt    backends.Options
 	blocks []int32
-	pos    int
+	tokens []int32 // fed so far
 }
 
 // Open builds, compiles and loads a checkpoint folder for a sequence of at most length positions, fed in steps of at
@@ -89,24 +89,34 @@ func load(t testing.TB, pr backends.Program, p *plan.Plan, ck *checkpoint.Checkp
 }
 
 // Reset starts the sequence anew.
-func (s *Session) Reset() { s.pos = 0 }
+func (s *Session) Reset() { s.tokens = nil }
 
-// step returns a step that feeds ids behind what was fed before.
-func (s *Session) step(ids []int32) *backends.Step {
-	return &backends.Step{Tokens: ids, Runs: []backends.Run{{Pos: s.pos, N: len(ids), Blocks: s.blocks}}}
+// step returns a step that feeds ids behind what was fed before, of a sequence that will have length tokens.
+func (s *Session) step(ids []int32, length int) *backends.Step {
+	return &backends.Step{Tokens: ids, Runs: []backends.Run{{Pos: len(s.tokens), N: len(ids), Blocks: s.blocks, Length: length}}}
 }
 
 // Feed runs ids in chunks whose sizes cycle through chunks (none: one step) and returns the logits of the wanted
 // positions, counted from the first of ids, in ascending order.
 func (s *Session) Feed(ids []int32, wanted []int, chunks ...int) [][]float32 {
 	s.t.Helper()
+	length := len(s.tokens) + len(ids)
+	if limit := s.Model.Plan.LongFrom(); limit > 0 && len(s.tokens) > 0 && len(s.tokens) <= limit && length > limit {
+		// The sequence turns long: its keys have to be made anew.
+		before := s.tokens
+		s.tokens = nil
+		if err := s.Program.Run(s.step(before, length)); err != nil {
+			s.t.Fatal(err)
+		}
+		s.tokens = before
+	}
 	var out [][]float32
 	for first, i := 0, 0; first < len(ids); i++ {
 		n := len(ids) - first
 		if len(chunks) > 0 {
 			n = min(n, chunks[i%len(chunks)])
 		}
-		step := s.step(ids[first : first+n])
+		step := s.step(ids[first:first+n], length)
 		for r := range n {
 			if slices.Contains(wanted, first+r) {
 				step.Out = append(step.Out, int32(r))
@@ -118,8 +128,8 @@ func (s *Session) Feed(ids []int32, wanted []int, chunks ...int) [][]float32 {
 		for m := range step.Out {
 			out = append(out, slices.Clone(step.Logits[m*s.Model.Vocab:][:s.Model.Vocab]))
 		}
+		s.tokens = append(s.tokens, ids[first:first+n]...)
 		first += n
-		s.pos += n
 	}
 	if len(out) != len(wanted) {
 		s.t.Fatal(fmt.Errorf("%d rows of logits, want %d", len(out), len(wanted)))
