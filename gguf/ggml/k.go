@@ -11,7 +11,8 @@ package ggml
 //	Q5_K   d, dmin, scales 12, h 32 (1 bit), q 128 (4 bits)  32       d*sc * (q + 16h) - dmin*m
 //	Q6_K   q 128 (4 bits, by 64), h 64 (2 bits), scales 16, d  16     d*sc * (q + 16h - 32)    sc signed
 //
-// As in simple.go, conversions of products to float32 keep them from being fused.
+// As in simple.go, conversions of products to float32 keep them from being fused. Shifts are masked to show the
+// compiler that they are below 8.
 
 func q2_K(dst []float32, b []byte) {
 	scales := b[:16]
@@ -19,12 +20,13 @@ func q2_K(dst []float32, b []byte) {
 	for part := range 2 { // of 128 elements
 		q := b[16+32*part:][:32]
 		for k := range 4 {
+			shift := uint(2*k) & 7
 			for group := range 2 {
 				s := scales[8*part+2*k+group]
 				dl, ml := d*float32(s&15), dmin*float32(s>>4)
 				out := dst[128*part+32*k+16*group:][:16]
 				for i, v := range q[16*group:][:16] {
-					out[i] = float32(dl*float32(v>>(2*k)&3)) - ml
+					out[i] = float32(dl*float32(v>>shift&3)) - ml
 				}
 			}
 		}
@@ -37,6 +39,7 @@ func q3_K(dst []float32, b []byte) {
 	for part := range 2 {
 		q := b[32+32*part:][:32]
 		for k := range 4 {
+			shift, high := uint(2*k)&7, uint(4*part+k)&7
 			for group := range 2 {
 				n := 8*part + 2*k + group
 				// Four bits of scale n stand in the first eight bytes, low halves first, two in the last four.
@@ -44,7 +47,7 @@ func q3_K(dst []float32, b []byte) {
 				dl := d * float32(s-32)
 				out, bits := dst[128*part+32*k+16*group:][:16], h[16*group:][:16]
 				for i, v := range q[16*group:][:16] {
-					out[i] = dl * float32(int(v>>(2*k)&3|bits[i]>>(4*part+k)&1<<2)-4)
+					out[i] = dl * float32(int(v>>shift&3|bits[i]>>high&1<<2)-4)
 				}
 			}
 		}
@@ -85,9 +88,9 @@ func q5_K(dst []float32, b []byte) {
 		d0, m0 := d*sc, dmin*m
 		sc, m = groupScale(scales, 2*pair+1)
 		d1, m1 := d*sc, dmin*m
-		low, high := dst[64*pair:][:32], dst[64*pair+32:][:32]
+		low, high, shift := dst[64*pair:][:32], dst[64*pair+32:][:32], uint(2*pair)&7
 		for i, v := range b[48+32*pair:][:32] {
-			fifth := h[i] >> (2 * pair)
+			fifth := h[i] >> shift
 			low[i] = float32(d0*float32(v&15|fifth&1<<4)) - m0
 			high[i] = float32(d1*float32(v>>4|fifth&2<<3)) - m1
 		}
@@ -101,11 +104,12 @@ func q6_K(dst []float32, b []byte) {
 		h := b[128+32*part:][:32]
 		for k := range 4 { // the bits of h that count
 			q := b[64*part+k%2*32:][:32]
+			shift, high := uint(k/2*4)&7, uint(2*k)&7
 			for group := range 2 {
 				dl := d * float32(int8(scales[8*part+2*k+group]))
 				out, bits := dst[128*part+32*k+16*group:][:16], h[16*group:][:16]
 				for i, v := range q[16*group:][:16] {
-					out[i] = dl * float32(int(v>>(k/2*4)&15|bits[i]>>(2*k)&3<<4)-32)
+					out[i] = dl * float32(int(v>>shift&15|bits[i]>>high&3<<4)-32)
 				}
 			}
 		}

@@ -188,7 +188,7 @@ func (c *Checkpoint) addShardTensor(f *file, t safetensors.Tensor) error {
 		return in(f.path, fmt.Errorf("tensor %.100q: %w", t.Name, err))
 	}
 	c.add(Tensor{
-		Name: t.Name, DType: safetensorsType(t.DType), TypeName: t.DType, Shape: shape, Bytes: t.Size,
+		Name: t.Name, DType: safetensorsType(t.DType), TypeName: t.DType, Shape: shape, Bytes: t.Size, Stored: t.Size,
 		File: f.path, r: f, off: t.Offset,
 	})
 	return nil

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	infinity = 0x7f800000       // float32 bits
+	abs      = 0x7fffffff // float32 bits without the sign
+	infinity = 0x7f800000
 	tooLarge = 0x477ff000       // of 65520, half way between the largest half and 2^16: from here on halves are infinite
 	normal   = (127 - 14) << 23 // of 2^-14, the smallest half that is not subnormal
 	rebias   = (127 - 15) << 23
@@ -30,37 +31,44 @@ func Float(h uint16) float32 {
 // Bits rounds to the nearest half, ties to even. What is too large becomes infinite, NaN stays NaN.
 func Bits(f float32) uint16 {
 	b := math.Float32bits(f)
-	sign, abs := uint16(b>>16&0x8000), b&0x7fffffff
-	switch {
-	case abs > infinity:
+	switch sign := uint16(b >> 16 & 0x8000); {
+	case b&abs > infinity:
 		return sign | 0x7e00
-	case abs >= tooLarge:
+	case b&abs >= tooLarge:
 		return sign | 0x7c00
-	case abs < normal:
-		// Next to 0.5 float32 is as fine as subnormal halves are, 2^-24: the addition rounds.
-		return sign | uint16(math.Float32bits(math.Float32frombits(abs)+0.5)-math.Float32bits(0.5))
 	}
-	// Adding half of the dropped part, less one where the kept part is even, rounds ties to even; a carry moves into the
-	// exponent, as it must.
-	return sign | uint16((abs-rebias+0xfff+abs>>13&1)>>13)
+	return rounded(b)
+}
+
+// rounded returns the half nearest to a number whose amount is below tooLarge, without a branch: which numbers of a weight are
+// subnormal as halves can't be predicted. A half with exponent e is a multiple of 2^(e-10), which is as fine as float32
+// is at 2^(e+13): adding that number rounds as wanted and leaves the multiple in the low bits of the sum. The
+// multiple's leading bit counts one in the exponent; subnormal halves have none.
+func rounded(b uint32) uint16 {
+	exp := max(b&infinity, normal)
+	magic := exp + 13<<23
+	multiple := math.Float32bits(math.Float32frombits(b&abs)+math.Float32frombits(magic)) - magic
+	return uint16(b>>16&0x8000 | ((exp-normal)>>13 + multiple))
 }
 
 // Encode writes src as little-endian halves, 2*len(src) bytes of dst, rounded as Bits does. It returns the index of the
 // first finite number that became infinite, -1 if there is none.
 func Encode(dst []byte, src []float32) int {
-	dst = dst[:2*len(src)]
-	large := -1
-	for i, f := range src {
-		b := math.Float32bits(f)
-		sign, abs := b>>16&0x8000, b&0x7fffffff
-		h := (abs - rebias + 0xfff + abs>>13&1) >> 13
-		if abs-normal >= tooLarge-normal { // one comparison for both ends: the difference wraps
-			h = uint32(Bits(f))
-			if abs >= tooLarge && abs < infinity && large < 0 {
-				large = i
+	large, i := -1, 0
+	for i < len(src) {
+		if i+1 < len(src) { // two at a time, as one word
+			a, b := math.Float32bits(src[i]), math.Float32bits(src[i+1])
+			if a&abs < tooLarge && b&abs < tooLarge {
+				binary.LittleEndian.PutUint32(dst[2*i:], uint32(rounded(a))|uint32(rounded(b))<<16)
+				i += 2
+				continue
 			}
 		}
-		binary.LittleEndian.PutUint16(dst[2*i:], uint16(sign|h))
+		binary.LittleEndian.PutUint16(dst[2*i:], Bits(src[i]))
+		if b := math.Float32bits(src[i]) & abs; b >= tooLarge && b < infinity && large < 0 {
+			large = i
+		}
+		i++
 	}
 	return large
 }
