@@ -29,6 +29,12 @@ type binder struct {
 
 func newBinder(c *checkpoint.Checkpoint) (*binder, error) {
 	b := &binder{ck: c, fields: fields{config: c.Config}}
+	names := c.Names()
+	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, ".codes_120") }); i >= 0 {
+		t, _ := c.Tensor(names[i])
+		b.fail(t, t.Name, "has the layout of AQLM.rs, which is not supported; get the checkpoint it was made from")
+		return nil, b.err
+	}
 	var err error
 	b.scheme, b.hasAQLM, err = c.Config.AQLM()
 	return b, err
@@ -213,7 +219,13 @@ func (b *binder) quantized(prefix string, rows, cols int) plan.Weight {
 		return plan.None
 	}
 	b.typed(codes, scheme.CodeType())
-	if want := []int{rows / scheme.OutGroup, cols / scheme.InGroup, scheme.Codebooks}; !slices.Equal(codes.Shape, want) {
+	want := []int{rows / scheme.OutGroup, cols / scheme.InGroup, scheme.Codebooks}
+	switch {
+	case slices.Equal(codes.Shape, want):
+	case slices.Equal(codes.Shape, []int{want[1], want[0], want[2]}):
+		b.fail(codes, codes.Name, "shape is %v, must be %v: the model was saved after it had run on a CPU, where the aqlm package turns codes around; get the published files",
+			codes.Shape, want)
+	default:
 		b.fail(codes, codes.Name, "shape is %v, must be %v", codes.Shape, want)
 	}
 	scales, ok := b.tensor(prefix+".scales", rows/scheme.OutGroup)
