@@ -5,11 +5,20 @@ import "fmt"
 // Type is the element type of a tensor, by its number in the file (ggml_type).
 type Type uint32
 
-// The types that this project computes with or writes. Types knows more by name and size.
+// The types that this project computes with, converts from (package ggml) or writes. Types knows more by name and size.
 const (
 	F32  Type = 0
 	F16  Type = 1
+	Q4_0 Type = 2
+	Q4_1 Type = 3
+	Q5_0 Type = 6
+	Q5_1 Type = 7
 	Q8_0 Type = 8
+	Q2_K Type = 10
+	Q3_K Type = 11
+	Q4_K Type = 12
+	Q5_K Type = 13
+	Q6_K Type = 14
 	I8   Type = 24
 	I16  Type = 25
 	I32  Type = 26
@@ -28,27 +37,27 @@ func (t Type) info() (i typeInfo, ok bool) {
 		i = typeInfo{"F32", 1, 4}
 	case F16:
 		i = typeInfo{"F16", 1, 2}
-	case 2:
+	case Q4_0:
 		i = typeInfo{"Q4_0", 32, 18}
-	case 3:
+	case Q4_1:
 		i = typeInfo{"Q4_1", 32, 20}
-	case 6:
+	case Q5_0:
 		i = typeInfo{"Q5_0", 32, 22}
-	case 7:
+	case Q5_1:
 		i = typeInfo{"Q5_1", 32, 24}
 	case Q8_0:
 		i = typeInfo{"Q8_0", 32, 34}
 	case 9:
 		i = typeInfo{"Q8_1", 32, 36}
-	case 10:
+	case Q2_K:
 		i = typeInfo{"Q2_K", 256, 84}
-	case 11:
+	case Q3_K:
 		i = typeInfo{"Q3_K", 256, 110}
-	case 12:
+	case Q4_K:
 		i = typeInfo{"Q4_K", 256, 144}
-	case 13:
+	case Q5_K:
 		i = typeInfo{"Q5_K", 256, 176}
-	case 14:
+	case Q6_K:
 		i = typeInfo{"Q6_K", 256, 210}
 	case 15:
 		i = typeInfo{"Q8_K", 256, 292}

@@ -28,6 +28,12 @@ type binder struct {
 
 func newBinder(c *checkpoint.Checkpoint) (*binder, error) {
 	b := &binder{ck: c, fields: fields{config: c.Config}}
+	names := c.Names()
+	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, ".codes_120") }); i >= 0 {
+		t, _ := c.Tensor(names[i])
+		b.fail(t, t.Name, "has the layout of AQLM.rs, which is not supported; get the checkpoint it was made from")
+		return nil, b.err
+	}
 	var err error
 	b.scheme, b.hasAQLM, err = c.Config.AQLM()
 	return b, err
@@ -74,7 +80,11 @@ func sameShape(got, want []int) bool {
 
 // typed requires one of the types.
 func (b *binder) typed(t checkpoint.Tensor, types ...plan.DType) {
-	if !slices.Contains(types, t.DType) {
+	switch {
+	case slices.Contains(types, t.DType):
+	case t.DType == checkpoint.Unsupported && b.ck.Format == checkpoint.GGUF:
+		b.fail(t, t.Name, "type %s cannot be run; get the model as Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q5_1, Q5_0, Q4_1, Q4_0 or F16", t.TypeName)
+	default:
 		var names []string
 		for _, want := range types {
 			names = append(names, want.String())
@@ -219,7 +229,13 @@ func (b *binder) quantized(prefix string, rows, cols int) plan.Weight {
 		return plan.None
 	}
 	b.typed(codes, scheme.CodeType())
-	if want := []int{rows / scheme.OutGroup, cols / scheme.InGroup, scheme.Codebooks}; !slices.Equal(codes.Shape, want) {
+	want := []int{rows / scheme.OutGroup, cols / scheme.InGroup, scheme.Codebooks}
+	switch {
+	case slices.Equal(codes.Shape, want):
+	case slices.Equal(codes.Shape, []int{want[1], want[0], want[2]}):
+		b.fail(codes, codes.Name, "shape is %v, must be %v: the model was saved after it had run on a CPU, where the aqlm package turns codes around; get the published files",
+			codes.Shape, want)
+	default:
 		b.fail(codes, codes.Name, "shape is %v, must be %v", codes.Shape, want)
 	}
 	scales, ok := b.tensor(prefix+".scales", rows/scheme.OutGroup)
@@ -281,15 +297,19 @@ func (b *binder) model(arch string) (*Model, error) {
 		Context: b.Plan.MaxPos, Vocab: b.Plan.Vocab, Params: b.params,
 	}
 	var schemes, types []string
-	var stored, weights int64
+	var stored float64 // bytes
+	var weights int64
 	for _, w := range b.body {
 		info := &b.Plan.Weights[w]
-		stored += info.Bytes()
 		weights += int64(info.Rows) * int64(info.Cols)
 		if info.Encoding == plan.AQLM {
 			schemes = append(schemes, info.Scheme.String())
-		} else {
-			types = append(types, info.Type.String())
+			stored += float64(info.Bytes())
+		} else { // as the file has it, which may be smaller than what it is run as
+			i := slices.IndexFunc(b.bindings, func(p Binding) bool { return p.Weight == w })
+			t, _ := b.ck.Tensor(b.bindings[i].Tensor)
+			types = append(types, strings.ToLower(t.TypeName))
+			stored += float64(info.Bytes()) * float64(t.Stored) / float64(t.Bytes)
 		}
 	}
 	slices.Sort(schemes)
@@ -305,7 +325,7 @@ func (b *binder) model(arch string) (*Model, error) {
 		m.Scheme = strings.Join(schemes, " + ")
 	}
 	if weights > 0 {
-		m.BitsPerWeight = 8 * float64(stored) / float64(weights)
+		m.BitsPerWeight = 8 * stored / float64(weights)
 	}
 	return m, nil
 }

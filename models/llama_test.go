@@ -90,6 +90,9 @@ func TestRefused(t *testing.T) {
 			f.tensors[layer+"self_attn.o_proj.codebooks"] = fixtureTensor{"F16", []int{2, 256, 3, 4}}
 		}},
 		{"scale for each group", "scales\": shape is [48 8 1 1], must be [48]", tensor(layer+"mlp.up_proj.scales", "F16", 48, 8, 1, 1)},
+		{"codes", "codes\": shape is [48 9 2], must be [48 8 2]", tensor(layer+"mlp.up_proj.codes", "I8", 48, 9, 2)},
+		{"codes turned around", "codes\": shape is [8 48 2], must be [48 8 2]: the model was saved after it had run on a CPU", tensor(layer+"mlp.up_proj.codes", "I8", 8, 48, 2)},
+		{"AQLM.rs", "up_proj.codes_120\": has the layout of AQLM.rs", tensor(layer+"mlp.up_proj.codes_120", "I8", 8, 2, 48)},
 		{"codes and weight", "both", tensor(layer+"mlp.up_proj.weight", "F16", 48, 32)},
 		{"bias switched off", "q_proj.bias\": exists, but attention_bias is false", func(f *fixture) {
 			f.config["attention_bias"] = false

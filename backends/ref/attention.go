@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"aquifer/backends"
+	"aquifer/runtime/half"
 	"aquifer/runtime/plan"
 )
 
@@ -28,7 +29,7 @@ func (l *kvLayer) store(at int, keys, values []float32) {
 		return
 	}
 	for i := range keys {
-		l.keys16[at+i], l.values16[at+i] = toF16(keys[i]), toF16(values[i])
+		l.keys16[at+i], l.values16[at+i] = half.Bits(keys[i]), half.Bits(values[i])
 	}
 }
 
@@ -51,7 +52,7 @@ func (l *kvLayer) score(at int, query []float32) (s float64) {
 		return s
 	}
 	for i, k := range l.keys16[at:][:len(query)] {
-		s += float64(query[i]) * float64(fromF16(k))
+		s += float64(query[i]) * float64(half.Float(k))
 	}
 	return s
 }
@@ -65,7 +66,7 @@ func (l *kvLayer) addValue(sum []float64, weight float64, at int) {
 		return
 	}
 	for i, v := range l.values16[at:][:len(sum)] {
-		sum[i] += weight * float64(fromF16(v))
+		sum[i] += weight * float64(half.Float(v))
 	}
 }
 

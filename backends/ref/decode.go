@@ -4,39 +4,9 @@ import (
 	"encoding/binary"
 	"math"
 
+	"aquifer/runtime/half"
 	"aquifer/runtime/plan"
 )
-
-// fromF16 converts the bits of an IEEE half to float32, exactly.
-func fromF16(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp, frac := uint32(h>>10&0x1f), uint32(h&0x3ff)
-	switch exp {
-	case 0x1f: // infinity, NaN
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	case 0: // zero, subnormal: frac * 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(frac)*0x1p-24))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
-}
-
-// toF16 rounds to the nearest half, ties to even. What is too large becomes infinite, NaN stays NaN.
-func toF16(f float32) uint16 {
-	b := math.Float32bits(f)
-	sign, abs := uint16(b>>16&0x8000), b&0x7fffffff
-	switch {
-	case abs > 0x7f800000:
-		return sign | 0x7e00
-	case abs >= 0x477ff000: // at least 65520, half way between the largest half and 2^16
-		return sign | 0x7c00
-	case abs < 0x38800000: // below 2^-14: the result is a multiple of 2^-24
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(abs))*0x1p24))
-	}
-	// Adding half of the dropped part, less one where the kept part is even, rounds ties to even; a carry moves into
-	// the exponent, as it must.
-	abs += 0xfff + abs>>13&1
-	return sign | uint16((abs-112<<23)>>13)
-}
 
 // decode converts len(dst) elements of a float type, without any rounding: a Q8_0 product of an 11-bit and an 8-bit
 // significand fits float32.
@@ -48,7 +18,7 @@ func decode[F float32 | float64](dst []F, t plan.DType, src []byte) {
 		}
 	case plan.F16:
 		for i := range dst {
-			dst[i] = F(fromF16(binary.LittleEndian.Uint16(src[2*i:])))
+			dst[i] = F(half.Float(binary.LittleEndian.Uint16(src[2*i:])))
 		}
 	case plan.BF16:
 		for i := range dst {
@@ -57,7 +27,7 @@ func decode[F float32 | float64](dst []F, t plan.DType, src []byte) {
 	case plan.Q8_0:
 		for i := 0; i < len(dst); i += 32 {
 			block := src[i/32*34:]
-			scale := F(fromF16(binary.LittleEndian.Uint16(block)))
+			scale := F(half.Float(binary.LittleEndian.Uint16(block)))
 			for k, q := range block[2:34] {
 				dst[i+k] = scale * F(int8(q))
 			}

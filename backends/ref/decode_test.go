@@ -9,51 +9,6 @@ import (
 	"aquifer/runtime/plan"
 )
 
-// TestF16 covers every half: its value by definition, and that rounding gives it back from anywhere up to half way
-// to its neighbours.
-func TestF16(t *testing.T) {
-	for h := range 1 << 16 {
-		sign, exp, frac := 1-2*float64(h>>15), h>>10&0x1f, float64(h&0x3ff)
-		want := sign * math.Ldexp(1+frac/1024, exp-15)
-		switch {
-		case exp == 0:
-			want = sign * math.Ldexp(frac, -24)
-		case exp == 31 && frac == 0:
-			want = math.Inf(int(sign))
-		case exp == 31:
-			want = math.NaN()
-		}
-		got := float64(fromF16(uint16(h)))
-		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
-			t.Fatalf("%#04x is %v, want %v", h, got, want)
-		}
-		if math.IsNaN(want) {
-			if back := toF16(float32(got)); back&0x7c00 != 0x7c00 || back&0x3ff == 0 {
-				t.Fatalf("%#04x: NaN came back as %#04x", h, back)
-			}
-			continue
-		}
-		if back := toF16(float32(got)); back != uint16(h) {
-			t.Fatalf("%#04x came back as %#04x", h, back)
-		}
-		if exp == 31 || h&0x7fff == 0x7bff {
-			continue
-		}
-		next := float64(fromF16(uint16(h + 1)))
-		middle := float32((got + next) / 2) // exact: one bit more
-		even := uint16(h + h&1)
-		below, above := math.Nextafter32(middle, float32(got)), math.Nextafter32(middle, float32(next))
-		if toF16(middle) != even || toF16(below) != uint16(h) || toF16(above) != uint16(h+1) {
-			t.Fatalf("around %v: %#04x %#04x %#04x", middle, toF16(below), toF16(middle), toF16(above))
-		}
-	}
-	for v, want := range map[float32]uint16{65519.996: 0x7bff, 65520: 0x7c00, -1e30: 0xfc00, float32(math.Inf(1)): 0x7c00} {
-		if got := toF16(v); got != want {
-			t.Errorf("%v is %#04x, want %#04x", v, got, want)
-		}
-	}
-}
-
 func TestDecode(t *testing.T) {
 	q8 := make([]byte, 68)
 	binary.LittleEndian.PutUint16(q8, 0x3800) // 0.5

@@ -1,6 +1,6 @@
 // Package ref runs plans in pure Go, slowly and obviously. It is the oracle of every kernel test, the debugger that
 // stops between ops, and the fallback on machines without a kernel library. It imports the standard library,
-// runtime/plan and backends only.
+// runtime/half, runtime/plan and backends only.
 //
 // Weights stay in the form of the checkpoint; a row is decoded once a step and used for all tokens of the step. Every
 // product, sum, exponential and rotation is computed in float64 and rounded to float32 once, when an op stores its

@@ -2,7 +2,7 @@
 // Both look the same behind it: Hugging Face tensor names and config.json keys, to which a GGUF's names and metadata
 // are mapped. It checks what can be checked of files alone (syntax, limits, extents, that nothing named is missing);
 // what a number means for an architecture is for package models to check. It reads files, never maps them, and
-// imports gguf, gguf/safetensors, tokenizer and runtime/plan only.
+// imports gguf, gguf/ggml, gguf/safetensors, tokenizer, runtime/half and runtime/plan only.
 package checkpoint
 
 import (
@@ -44,7 +44,7 @@ type Checkpoint struct {
 	Path   string // as given to Open
 	Format Format
 	Config Config
-	Size   int64 // bytes of all tensors
+	Size   int64 // bytes of all tensors in the files
 
 	tensors map[string]Tensor
 	names   []string
@@ -63,18 +63,20 @@ type Checkpoint struct {
 	special       Special
 }
 
-// Unsupported is the DType of a tensor whose elements no backend computes with (F64, Q4_K, ...). Opening a checkpoint
+// Unsupported is the DType of a tensor whose elements no backend computes with (F64, IQ4_XS, ...). Opening a checkpoint
 // that holds such a tensor is fine, needing it is not.
 const Unsupported plan.DType = 0xff
 
-// Tensor is one tensor of a checkpoint, by its Hugging Face name.
+// Tensor is one tensor of a checkpoint, by its Hugging Face name. Where the file has it in a block format that no
+// backend computes with, it is converted as it is read: DType and Bytes are those of the converted form.
 type Tensor struct {
 	Name     string
 	DType    plan.DType // Unsupported for types outside plan's set; not Valid then
 	TypeName string     // the file's own word: "F16", "I8", "Q4_K"
 	Shape    []int      // outermost first, as in PyTorch
-	Bytes    int64
-	File     string // path of the file that holds it
+	Bytes    int64      // what ReadAt reads
+	Stored   int64      // bytes in the file
+	File     string     // path of the file that holds it
 
 	r   io.ReaderAt
 	off int64
@@ -146,7 +148,7 @@ func (c *Checkpoint) Unchanged() error {
 func (c *Checkpoint) add(t Tensor) {
 	c.tensors[t.Name] = t
 	c.names = append(c.names, t.Name)
-	c.Size += t.Bytes
+	c.Size += t.Stored
 }
 
 // Open opens a folder with config.json and safetensors files, or a GGUF file. Errors are one line and name the file

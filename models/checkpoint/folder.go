@@ -53,15 +53,14 @@ func openFolder(dir string) (c *Checkpoint, err error) {
 
 // hint says what to do about a folder without config.json that holds a model in another form.
 func hint(dir string) string {
-	if found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.gguf")); len(found) > 0 {
+	names := fileNames(dir)
+	if slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".gguf") }) {
 		return "; name the .gguf file itself"
 	}
+	if form := foreignLayout(dir, names); form != "" {
+		return "; " + form
+	}
 	return ""
-}
-
-// escapeGlob makes a path literal in a glob pattern. Where a path cannot be escaped the hint is lost, nothing else.
-func escapeGlob(path string) string {
-	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(path)
 }
 
 // openWeights opens model.safetensors or the shards of the index. Only those: folders of old revisions hold stale
@@ -87,9 +86,8 @@ func (c *Checkpoint) openWeights(dir string) error {
 	if ok {
 		return c.openShards(dir, text)
 	}
-	if found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.bin")); len(found) > 0 {
-		return in(dir, fmt.Errorf("no safetensors weights, only PyTorch files (%s), which are programs and are not read;"+
-			" get the safetensors revision or save the model with safe_serialization=True", shown(filepath.Base(found[0]))))
+	if form := foreignForm(dir); form != "" {
+		return in(dir, fmt.Errorf("no safetensors weights: %s", form))
 	}
 	return in(dir, fmt.Errorf("no weights found: neither %s nor %s; the folder holds %s", singleFile, indexFile, listing(dir)))
 }
@@ -188,7 +186,7 @@ func (c *Checkpoint) addShardTensor(f *file, t safetensors.Tensor) error {
 		return in(f.path, fmt.Errorf("tensor %.100q: %w", t.Name, err))
 	}
 	c.add(Tensor{
-		Name: t.Name, DType: safetensorsType(t.DType), TypeName: t.DType, Shape: shape, Bytes: t.Size,
+		Name: t.Name, DType: safetensorsType(t.DType), TypeName: t.DType, Shape: shape, Bytes: t.Size, Stored: t.Size,
 		File: f.path, r: f, off: t.Offset,
 	})
 	return nil

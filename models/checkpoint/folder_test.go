@@ -167,10 +167,6 @@ func TestOpenRefuses(t *testing.T) {
 	write("two/model.gguf", "")
 	_, err = Open(filepath.Join(dir, "two"))
 	wantError(t, err, "no config.json", "name the .gguf file itself")
-	write("torch/config.json", "{}")
-	write("torch/pytorch_model.bin", "")
-	_, err = Open(filepath.Join(dir, "torch"))
-	wantError(t, err, "pytorch_model.bin", "safe_serialization")
 	for i := range 20 {
 		write("many/file"+string(rune('a'+i)), "")
 	}

@@ -146,10 +146,14 @@ func (g *ggufReader) readTensors() error {
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
-		g.c.add(Tensor{
-			Name: name, DType: ggufType(t.Type), TypeName: t.Type.String(), Shape: shape, Bytes: t.Size,
-			File: g.name, r: g.r, off: t.Offset,
-		})
+		x := Tensor{Name: name, TypeName: t.Type.String(), Shape: shape, Stored: t.Size, File: g.name, r: g.r, off: t.Offset}
+		if x.DType, x.Bytes, err = presented(t); err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if x.DType != ggufType(t.Type) {
+			x.r, x.off = &blockReader{r: g.r, off: t.Offset, size: t.Size, t: t.Type, to: x.DType}, 0
+		}
+		g.c.add(x)
 	}
 	slices.Sort(g.c.names)
 	return nil

@@ -60,7 +60,7 @@ func zeros(name string, typ gguf.Type, dims ...int64) gguf.Source {
 func llamaTensors() []gguf.Source {
 	return []gguf.Source{
 		zeros("token_embd.weight", gguf.F16, 8, 4), zeros("blk.0.attn_norm.weight", gguf.F32, 8), zeros("blk.0.attn_q.weight", gguf.F16, 8, 8),
-		zeros("blk.0.attn_k.weight", gguf.BF16, 8, 4), zeros("blk.0.ffn_down.weight", 12, 256), zeros("blk.0.ffn_up.bias", gguf.Q8_0, 32),
+		zeros("blk.0.attn_k.weight", gguf.BF16, 8, 4), zeros("blk.0.ffn_down.weight", gguf.Q4_K, 256), zeros("blk.0.ffn_gate.weight", 23, 256), zeros("blk.0.ffn_up.bias", gguf.Q8_0, 32),
 		zeros("output_norm.weight", gguf.F32, 8), zeros("output.weight", gguf.F16, 8, 4),
 	}
 }
@@ -102,7 +102,8 @@ func TestForeignGGUF(t *testing.T) {
 		"model.embed_tokens.weight":              {plan.F16, "F16", []int{4, 8}},
 		"model.layers.0.input_layernorm.weight":  {plan.F32, "F32", []int{8}},
 		"model.layers.0.self_attn.k_proj.weight": {plan.BF16, "BF16", []int{4, 8}},
-		"model.layers.0.mlp.down_proj.weight":    {Unsupported, "Q4_K", []int{256}},
+		"model.layers.0.mlp.down_proj.weight":    {plan.F16, "Q4_K", []int{256}},
+		"model.layers.0.mlp.gate_proj.weight":    {Unsupported, "IQ4_XS", []int{256}},
 		"model.layers.0.mlp.up_proj.bias":        {plan.Q8_0, "Q8_0", []int{32}},
 		"lm_head.weight":                         {plan.F16, "F16", []int{4, 8}},
 	} {

@@ -2,7 +2,7 @@
 // template and licence inside, and every AQLM matrix as three tensors NAME.codes, NAME.codebooks and NAME.scales with
 // the bytes of the checkpoint. What llama.cpp has no key for stands in keys that start with "aqlm.". Opening the file
 // with package checkpoint gives the same tensors and the same config values. It imports gguf, models/checkpoint,
-// runtime/plan and tokenizer only.
+// runtime/half, runtime/plan and tokenizer only.
 package convert
 
 import (

@@ -15,6 +15,7 @@ import (
 	"aquifer/models"
 	"aquifer/models/checkpoint"
 	"aquifer/models/modeltest"
+	"aquifer/runtime/half"
 	"aquifer/runtime/plan"
 	"aquifer/tokenizer"
 )
@@ -326,9 +327,9 @@ func TestEmbeddingQ8(t *testing.T) {
 		}
 		want, got := tensorBytes(t, c, name), tensorBytes(t, g, name)
 		for i := range 300 * 32 {
-			x := fromF16(uint16(want[2*i]) | uint16(want[2*i+1])<<8)
+			x := half.Float(uint16(want[2*i]) | uint16(want[2*i+1])<<8)
 			block := got[i/32*34:]
-			d := fromF16(uint16(block[0]) | uint16(block[1])<<8)
+			d := half.Float(uint16(block[0]) | uint16(block[1])<<8)
 			if diff := x - d*float32(int8(block[2+i%32])); diff > 0.57*d || diff < -0.57*d { // 1/2, and 127 steps that are off by the rounding of d
 				t.Fatalf("%s: element %d is off by %v of a step of %v", name, i, diff, d)
 			}

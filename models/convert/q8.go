@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"aquifer/models/checkpoint"
+	"aquifer/runtime/half"
 	"aquifer/runtime/plan"
 )
 
@@ -95,11 +96,11 @@ func quantizeBlock(dst []byte, x *[blockValues]float32) bool {
 	if d != 0 {
 		inverse = 1 / d
 	}
-	half := toF16(d)
-	if half&0x7c00 == 0x7c00 || math.IsInf(float64(inverse), 0) {
+	scale := half.Bits(d)
+	if scale&0x7c00 == 0x7c00 || math.IsInf(float64(inverse), 0) {
 		return false
 	}
-	binary.LittleEndian.PutUint16(dst, half)
+	binary.LittleEndian.PutUint16(dst, scale)
 	for i, v := range x {
 		dst[2+i] = byte(int8(math.Round(float64(v * inverse))))
 	}
@@ -110,41 +111,9 @@ func quantizeBlock(dst []byte, x *[blockValues]float32) bool {
 func decode(t plan.DType, p []byte) float32 {
 	switch t {
 	case plan.F16:
-		return fromF16(binary.LittleEndian.Uint16(p))
+		return half.Float(binary.LittleEndian.Uint16(p))
 	case plan.BF16:
 		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(p)) << 16)
 	}
 	return math.Float32frombits(binary.LittleEndian.Uint32(p))
-}
-
-// fromF16 widens an IEEE half; every half has an exact float32.
-func fromF16(h uint16) float32 {
-	sign := uint32(h>>15) << 31
-	exp, frac := uint32(h>>10)&31, uint32(h)&0x3ff
-	switch exp {
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	case 0:
-		v := float32(frac) * (1.0 / (1 << 24))
-		return math.Float32frombits(sign | math.Float32bits(v))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
-}
-
-// toF16 rounds to the nearest half, ties to even; what is too large becomes infinite.
-func toF16(f float32) uint16 {
-	b := math.Float32bits(f)
-	sign := uint16(b >> 16 & 0x8000)
-	b &= 1<<31 - 1
-	switch {
-	case b > 0xff<<23: // NaN
-		return sign | 0x7e00
-	case b >= 0x477ff000: // 65520 and above round to infinity
-		return sign | 0x7c00
-	case b < 0x38800000: // below 2^-14: the result is a multiple of 2^-24
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(b))*(1<<24)))
-	}
-	// Rebias the exponent, then round the 13 bits that are cut off; a carry moves into the exponent as it should.
-	b -= 112 << 23
-	return sign | uint16((b+0xfff+b>>13&1)>>13)
 }
