@@ -31,6 +31,7 @@ type session struct {
 type loadOptions struct {
 	context      int // least number of positions; 0 for what the flag or the model says
 	maxSeqs      int
+	outputs      int // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
 	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
@@ -42,7 +43,17 @@ func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) 
 	if err != nil {
 		return nil, err
 	}
-	sess := &session{ck: ck}
+	model, err := buildModel(ck)
+	if err != nil {
+		return nil, errors.Join(err, ck.Close())
+	}
+	return a.loadModel(ctx, s, ck, model, path == "", o)
+}
+
+// loadModel makes an opened and planned model ready to run. The checkpoint is the session's from then on, and closed
+// if there is an error. demo says that it is the embedded one, chosen because none was named.
+func (a *app) loadModel(ctx context.Context, s settings, ck *checkpoint.Checkpoint, m *models.Model, demo bool, o loadOptions) (*session, error) {
+	sess := &session{ck: ck, model: m}
 	if err := a.prepare(ctx, sess, s, o); err != nil {
 		sess.close()
 		if ctx.Err() != nil {
@@ -50,19 +61,16 @@ func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) 
 		}
 		return nil, err
 	}
-	a.announce(sess, path == "")
+	a.announce(sess, demo)
 	return sess, nil
 }
 
 func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOptions) error {
 	var err error
-	if sess.model, err = buildModel(sess.ck); err != nil {
-		return err
-	}
 	cfg := engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
-		MaxSeqs: o.maxSeqs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {

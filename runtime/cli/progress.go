@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -18,9 +19,10 @@ type progress struct {
 	lines bool
 	start time.Time
 
-	bars *mpb.Progress // set on a terminal
-	bar  *mpb.Bar      // set once the job has taken long enough to be worth a bar
-	next int           // percentage of the next line
+	bars *mpb.Progress          // set on a terminal
+	bar  *mpb.Bar               // set once the job has taken long enough to be worth a bar
+	next int                    // percentage of the next line
+	note atomic.Pointer[string] // the job's own words; read by the bar's goroutine
 }
 
 // showAfter keeps a bar from flashing up for what is done in a moment.
@@ -37,11 +39,22 @@ func newProgress(out io.Writer, what string, lines bool) *progress {
 
 // set says that done of total bytes are finished. It may be called from several goroutines.
 func (p *progress) set(done, total int64) {
+	p.show(done, total, "", decor.CountersKibiByte("% .0f / % .0f"))
+}
+
+// step says that done of total steps are finished, and what has come out so far.
+func (p *progress) step(done, total int, note string) {
+	p.note.Store(&note)
+	words := func(decor.Statistics) string { return *p.note.Load() }
+	p.show(int64(done), int64(total), ", "+note, decor.Any(words), decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 10}), decor.Name(" left"))
+}
+
+func (p *progress) show(done, total int64, suffix string, figures ...decor.Decorator) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bars == nil {
 		if p.lines && total > 0 && p.next < 100 && done*100 >= int64(p.next)*total {
-			fmt.Fprintf(p.out, "aquifer: %s: %d %%\n", p.what, done*100/total)
+			fmt.Fprintf(p.out, "aquifer: %s: %d %%%s\n", p.what, done*100/total, suffix)
 			p.next = int(done*100/total)/25*25 + 25
 		}
 		return
@@ -52,7 +65,7 @@ func (p *progress) set(done, total int64) {
 		}
 		p.bar = p.bars.AddBar(total, mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(p.what+" ")),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .0f / % .0f")))
+			mpb.AppendDecorators(figures...))
 	}
 	p.bar.SetCurrent(done)
 }

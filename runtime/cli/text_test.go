@@ -212,6 +212,16 @@ func TestProgressLines(t *testing.T) {
 		t.Errorf("%q", b.String())
 	}
 	b.Reset()
+	p = newProgress(&b, "measuring", true)
+	for i := range 4 {
+		p.step(i+1, 4, "so far "+string(rune('a'+i)))
+	}
+	p.end()
+	const steps = "aquifer: measuring: 25 %, so far a\naquifer: measuring: 50 %, so far b\naquifer: measuring: 75 %, so far c\n"
+	if b.String() != steps {
+		t.Errorf("%q", b.String())
+	}
+	b.Reset()
 	p = newProgress(&b, "loading", false)
 	p.set(500, 1000)
 	p.end()

@@ -39,7 +39,7 @@ type Config struct {
 	ID         string // what clients call the model; "" for the model's name
 	Model      *models.Model
 	Checkpoint *checkpoint.Checkpoint
-	Tokenizer  *tokenizer.Tokenizer // nil: only Logits works
+	Tokenizer  *tokenizer.Tokenizer // nil: only Logits and Score work
 	Chat       *chat.Format         // nil: Chat is refused
 	Backend    backends.Backend
 	Precision  backends.Precision
@@ -48,6 +48,7 @@ type Config struct {
 	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
 	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
+	Outputs      int           // rows of logits of a step; 0 means MaxSeqs, never less; more let Score run faster
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
 	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
 
@@ -130,7 +131,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	options := func(blocks int) backends.Options {
 		return backends.Options{
 			Precision: cfg.Precision, KV: cfg.KV, KVBlocks: blocks,
-			MaxTokens: cfg.StepTokens, MaxSeqs: cfg.MaxSeqs, MaxOutputs: cfg.MaxSeqs,
+			MaxTokens: cfg.StepTokens, MaxSeqs: cfg.MaxSeqs, MaxOutputs: cfg.Outputs,
 		}
 	}
 	fitted, err := fit(cfg.Context, min(cfg.Model.Context, p.MaxPos), cfg.MaxSeqs, available,
@@ -196,8 +197,8 @@ func (c *Config) complete() error {
 	if c.Checkpoint == nil && len(c.Model.Bindings) > 0 {
 		return errors.New("engine: a model with weights needs its checkpoint")
 	}
-	if c.MaxSeqs < 0 || c.StepTokens < 0 {
-		return fmt.Errorf("engine: %d sequences, %d tokens in a step: must not be negative", c.MaxSeqs, c.StepTokens)
+	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 {
+		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs: must not be negative", c.MaxSeqs, c.StepTokens, c.Outputs)
 	}
 	if c.ID == "" {
 		c.ID = c.Model.Name
@@ -209,6 +210,7 @@ func (c *Config) complete() error {
 		c.StepTokens = DefaultStepTokens
 	}
 	c.StepTokens = max(c.StepTokens, c.MaxSeqs)
+	c.Outputs = min(max(c.Outputs, c.MaxSeqs), c.StepTokens)
 	if c.MaxQueue == 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
@@ -344,6 +346,6 @@ func (e *Engine) abandon() {
 func (e *Engine) newScheduler() *sched.Scheduler {
 	return sched.New(sched.Config{
 		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
-		Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
+		Outputs: e.cfg.Outputs, Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
 	}, e.pool)
 }

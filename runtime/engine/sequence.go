@@ -26,7 +26,9 @@ type sequence struct {
 	decoder *tokenizer.Decoder
 	stop    stopper
 	stream  *Stream
-	raw     bool // the logits themselves are wanted, not an answer
+	raw     bool      // the logits themselves are wanted, or scores, not an answer
+	score   []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
+	scores  []float64 // of the first of them, as far as steps have come
 
 	created, started, first time.Time
 }
