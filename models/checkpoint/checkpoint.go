@@ -28,11 +28,15 @@ type Format uint8
 const (
 	Folder Format = iota // config.json and safetensors
 	GGUF
+	Generated // no files, see Virtual
 )
 
 func (f Format) String() string {
-	if f == GGUF {
+	switch f {
+	case GGUF:
 		return "gguf"
+	case Generated:
+		return "generated"
 	}
 	return "safetensors"
 }
@@ -73,7 +77,7 @@ type Tensor struct {
 	TypeName string     // the file's own word: "F16", "I8", "Q4_K"
 	Shape    []int      // outermost first, as in PyTorch
 	Bytes    int64
-	File     string // path of the file that holds it
+	File     string // path of the file that holds it, or the name of a generated checkpoint
 
 	r   io.ReaderAt
 	off int64

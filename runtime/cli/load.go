@@ -66,36 +66,52 @@ func (a *app) loadModel(ctx context.Context, s settings, ck *checkpoint.Checkpoi
 }
 
 func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOptions) error {
-	var err error
-	cfg := engine.Config{
+	cfg, fallback, err := a.configure(sess, s, o)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(a.err, "loading", false)
+	defer bar.end()
+	cfg.Progress = bar.set
+	err = a.orRef(sess, s, &cfg, fallback, func() error {
+		sess.engine, err = engine.Load(ctx, cfg)
+		return err
+	})
+	return adviseLoad(err)
+}
+
+// configure opens the backend and says how the engine is to run the model. fallback reports that ref may take the
+// backend's place.
+func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Config, fallback bool, err error) {
+	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
-			return err
+			return cfg, false, err
 		}
 		cfg.Tokenizer = sess.tok
 	}
-	var fallback bool
-	if sess.backend, fallback, err = a.openBackend(s); err != nil {
+	sess.backend, fallback, err = a.openBackend(s)
+	cfg.Backend = sess.backend
+	return cfg, fallback, err
+}
+
+// orRef calls f, and once more with the reference backend if the one in cfg lacks what the model needs and fallback
+// allows it.
+func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool, f func() error) error {
+	err := f()
+	var unsupported *backends.UnsupportedError
+	if !errors.As(err, &unsupported) || !fallback {
 		return err
 	}
+	a.tell("%v; using backend ref, which is slow", err)
+	sess.backend.Close()
+	sess.backend = ref.New(threads(s))
 	cfg.Backend = sess.backend
-	bar := newProgress(a.err, "loading", false)
-	defer bar.end()
-	cfg.Progress = bar.set
-	sess.engine, err = engine.Load(ctx, cfg)
-	var unsupported *backends.UnsupportedError
-	if errors.As(err, &unsupported) && fallback {
-		a.tell("%v; using backend ref, which is slow", err)
-		sess.backend.Close()
-		sess.backend = ref.New(threads(s))
-		cfg.Backend = sess.backend
-		sess.engine, err = engine.Load(ctx, cfg)
-	}
-	return adviseLoad(err)
+	return f()
 }
 
 var (

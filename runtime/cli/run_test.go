@@ -331,24 +331,3 @@ func TestMalformedCheckpoints(t *testing.T) {
 		t.Errorf("only %d malformed checkpoints found", refused)
 	}
 }
-
-func TestBench(t *testing.T) {
-	dir := tinyModel(t, true)
-	stdout, _ := succeed(t, "", "bench", dir, "-p", "40", "-n", "10", "-r", "2", "-o", "json")
-	var results []benchResult
-	if err := json.Unmarshal([]byte(stdout), &results); err != nil {
-		t.Fatal(err)
-	}
-	if len(results) != 2 || results[0].Prompt != 40 || results[1].Gen != 10 {
-		t.Fatalf("%+v", results)
-	}
-	for _, r := range results {
-		if len(r.SamplesTS) != 2 || !(r.AvgTS > 0) || !(r.StddevTS >= 0) || r.Threads < 1 || r.Params == 0 {
-			t.Errorf("%+v", r)
-		}
-	}
-	table, _ := succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-r", "1")
-	if !strings.Contains(table, "| tg10 |") || strings.Contains(table, "pp") {
-		t.Errorf("%s", table)
-	}
-}

@@ -39,7 +39,7 @@ type Config struct {
 	ID         string // what clients call the model; "" for the model's name
 	Model      *models.Model
 	Checkpoint *checkpoint.Checkpoint
-	Tokenizer  *tokenizer.Tokenizer // nil: only Logits and Score work
+	Tokenizer  *tokenizer.Tokenizer // nil: answers have no text, and Chat is refused
 	Chat       *chat.Format         // nil: Chat is refused
 	Backend    backends.Backend
 	Precision  backends.Precision
@@ -128,14 +128,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if p.Logits == plan.None {
 		return nil, fmt.Errorf("engine: model %s has no logits", cfg.Model.Name)
 	}
-	options := func(blocks int) backends.Options {
-		return backends.Options{
-			Precision: cfg.Precision, KV: cfg.KV, KVBlocks: blocks,
-			MaxTokens: cfg.StepTokens, MaxSeqs: cfg.MaxSeqs, MaxOutputs: cfg.Outputs,
-		}
-	}
-	fitted, err := fit(cfg.Context, min(cfg.Model.Context, p.MaxPos), cfg.MaxSeqs, available,
-		func(blocks int) (backends.Memory, error) { return cfg.Backend.Measure(p, options(blocks)) })
+	fitted, err := fit(cfg.Context, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +146,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{})}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
-	if e.prog, err = cfg.Backend.Compile(p, options(fitted.blocks)); err != nil {
+	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -221,6 +214,22 @@ func (c *Config) complete() error {
 		c.Log = slog.Default()
 	}
 	return nil
+}
+
+// modelContext is the longest sequence that the model can hold.
+func (c *Config) modelContext() int { return min(c.Model.Context, c.Model.Plan.MaxPos) }
+
+// options are those of a program with the given number of KV blocks.
+func (c *Config) options(blocks int) backends.Options {
+	return backends.Options{
+		Precision: c.Precision, KV: c.KV, KVBlocks: blocks,
+		MaxTokens: c.StepTokens, MaxSeqs: c.MaxSeqs, MaxOutputs: c.Outputs,
+	}
+}
+
+// measure returns the memory of such a program.
+func (c *Config) measure(blocks int) (backends.Memory, error) {
+	return c.Backend.Measure(c.Model.Plan, c.options(blocks))
 }
 
 // Info describes the engine.

@@ -23,7 +23,7 @@ type sequence struct {
 	params sample.Params
 
 	sampler *sample.Sampler
-	decoder *tokenizer.Decoder
+	decoder *tokenizer.Decoder // nil: no text is wanted
 	stop    stopper
 	stream  *Stream
 	raw     bool      // the logits themselves are wanted, or scores, not an answer
@@ -50,7 +50,9 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
 		finish = FinishStop
 	} else {
-		text, stopped = q.stop.push(text, q.decoder.Push(id))
+		if q.decoder != nil {
+			text, stopped = q.stop.push(text, q.decoder.Push(id))
+		}
 		switch {
 		case stopped:
 			finish = FinishStop
@@ -62,7 +64,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		q.stream.push(text, "", nil)
 		return false, text
 	}
-	if !stopped {
+	if !stopped && q.decoder != nil {
 		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
 		if text, stopped = q.stop.push(text, q.decoder.Flush()); stopped {
 			finish = FinishStop
