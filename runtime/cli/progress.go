@@ -19,10 +19,10 @@ type progress struct {
 	lines bool
 	start time.Time
 
-	bars *mpb.Progress          // set on a terminal
-	bar  *mpb.Bar               // set once the job has taken long enough to be worth a bar
-	next int                    // percentage of the next line
-	note atomic.Pointer[string] // the job's own words; read by the bar's goroutine
+	bars *mpb.Progress        // set on a terminal
+	bar  *mpb.Bar             // set once the job has taken long enough to be worth a bar
+	next int                  // percentage of the next line
+	note atomic.Pointer[note] // the job's own words; read by the bar's goroutine
 }
 
 // showAfter keeps a bar from flashing up for what is done in a moment.
@@ -42,11 +42,23 @@ func (p *progress) set(done, total int64) {
 	p.show(done, total, "", decor.CountersKibiByte("% .0f / % .0f"))
 }
 
-// step says that done of total steps are finished, and what has come out so far.
-func (p *progress) step(done, total int, note string) {
-	p.note.Store(&note)
-	words := func(decor.Statistics) string { return *p.note.Load() }
-	p.show(int64(done), int64(total), ", "+note, decor.Any(words), decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 10}), decor.Name(" left"))
+// note is what a job says about itself, and when it should be done.
+type note struct {
+	text string
+	end  time.Time
+}
+
+func (n *note) String() string {
+	return fmt.Sprintf("%s, %s left", n.text, max(time.Until(n.end), 0).Round(time.Second))
+}
+
+// step says that done of total steps are finished, and what has come out so far. The rest is expected to take as long
+// as the steps before, on the average; the bar's own estimate would leave out those before it was shown.
+func (p *progress) step(done, total int, text string) {
+	rest := time.Duration(float64(time.Since(p.start)) * float64(total-done) / float64(max(done, 1)))
+	p.note.Store(&note{text, time.Now().Add(rest)})
+	words := func(decor.Statistics) string { return p.note.Load().String() }
+	p.show(int64(done), int64(total), ", "+text, decor.Any(words))
 }
 
 func (p *progress) show(done, total int64, suffix string, figures ...decor.Decorator) {

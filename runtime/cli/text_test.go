@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -220,6 +221,13 @@ func TestProgressLines(t *testing.T) {
 	const steps = "aquifer: measuring: 25 %, so far a\naquifer: measuring: 50 %, so far b\naquifer: measuring: 75 %, so far c\n"
 	if b.String() != steps {
 		t.Errorf("%q", b.String())
+	}
+	n := &note{"so far", time.Now().Add(90*time.Second + 100*time.Millisecond)}
+	if n.String() != "so far, 1m30s left" {
+		t.Errorf("%q", n)
+	}
+	if n.end = time.Now().Add(-time.Minute); n.String() != "so far, 0s left" {
+		t.Errorf("%q", n)
 	}
 	b.Reset()
 	p = newProgress(&b, "loading", false)
