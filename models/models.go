@@ -57,6 +57,15 @@ func architectures() []architecture {
 	}
 }
 
+// Architectures returns the model types that Build knows.
+func Architectures() []string {
+	var names []string
+	for _, a := range architectures() {
+		names = append(names, a.modelType)
+	}
+	return names
+}
+
 // Build plans a checkpoint. Its errors are one line and name the file and the field or tensor.
 func Build(c *checkpoint.Checkpoint) (*Model, error) {
 	modelType, err := c.Config.ModelType()
@@ -66,11 +75,7 @@ func Build(c *checkpoint.Checkpoint) (*Model, error) {
 	known := architectures()
 	i := slices.IndexFunc(known, func(a architecture) bool { return a.modelType == modelType })
 	if i < 0 {
-		var names []string
-		for _, a := range known {
-			names = append(names, a.modelType)
-		}
-		return nil, c.Config.Errorf("model_type", "%.40q is not supported, only %s", modelType, strings.Join(names, ", "))
+		return nil, c.Config.Errorf("model_type", "%.40q is not supported, only %s", modelType, strings.Join(Architectures(), ", "))
 	}
 	b, err := newBinder(c)
 	if err != nil {

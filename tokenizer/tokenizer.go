@@ -60,6 +60,17 @@ type AddedToken struct {
 	Normalized bool // matched in the normalized text rather than in the text as given
 }
 
+// Kind names the family of the tokenizer for people.
+func (t *Tokenizer) Kind() string {
+	switch t.decode.kind {
+	case decodeBytes:
+		return "byte-level BPE"
+	case decodeText:
+		return "SentencePiece BPE"
+	}
+	return "BPE"
+}
+
 // Size is one more than the highest id. Ids below it that the file leaves out have an empty piece.
 func (t *Tokenizer) Size() int { return t.vocab.size() }
 

@@ -39,6 +39,9 @@ func TestVocabulary(t *testing.T) {
 	if id, ok := byteLevel.ID("Ġwater"); !ok || string(byteLevel.Bytes(id)) != " water" {
 		t.Errorf("Ġwater: id %d, bytes %q", id, byteLevel.Bytes(id))
 	}
+	if tok.Kind() != "SentencePiece BPE" || byteLevel.Kind() != "byte-level BPE" {
+		t.Errorf("kinds %q, %q", tok.Kind(), byteLevel.Kind())
+	}
 	tok.Bytes(bos)[0] = 'X' // the caller's copy
 	if string(tok.Bytes(bos)) != "<s>" {
 		t.Error("Bytes gives away the table")

@@ -28,11 +28,15 @@ type Format uint8
 const (
 	Folder Format = iota // config.json and safetensors
 	GGUF
+	Generated // no files, see Virtual
 )
 
 func (f Format) String() string {
-	if f == GGUF {
+	switch f {
+	case GGUF:
 		return "gguf"
+	case Generated:
+		return "generated"
 	}
 	return "safetensors"
 }
@@ -76,7 +80,7 @@ type Tensor struct {
 	Shape    []int      // outermost first, as in PyTorch
 	Bytes    int64      // what ReadAt reads
 	Stored   int64      // bytes in the file
-	File     string     // path of the file that holds it
+	File     string     // path of the file that holds it, or the name of a generated checkpoint
 
 	r   io.ReaderAt
 	off int64

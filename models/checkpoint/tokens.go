@@ -22,10 +22,13 @@ type Special struct {
 // Tokenizer returns the checkpoint's tokenizer; it is built once. The error names the file that is missing or broken.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 	c.tokenizerOnce.Do(func() {
-		if c.Format == GGUF {
+		switch c.Format {
+		case GGUF:
 			c.tokenizer, c.tokenizerErr = c.ggufTokenizer()
 			c.gguf = nil // a large vocabulary is not kept twice
-		} else {
+		case Generated:
+			c.tokenizerErr = in(c.Path, errors.New("a generated checkpoint has no tokenizer"))
+		default:
 			c.tokenizer, c.tokenizerErr = c.folderTokenizer()
 		}
 	})
@@ -34,7 +37,7 @@ func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 
 // HasTokenizer reports whether the checkpoint comes with a tokenizer; whether that is usable, Tokenizer tells.
 func (c *Checkpoint) HasTokenizer() bool {
-	if c.Format == GGUF {
+	if c.Format != Folder {
 		return c.hasTokenizer
 	}
 	_, err := os.Stat(filepath.Join(c.Path, tokenizerFile))

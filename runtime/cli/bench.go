@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"aquifer/models/checkpoint"
+	"aquifer/models/synthetic"
 	"aquifer/runtime/engine"
 )
 
@@ -29,6 +30,7 @@ type benchResult struct {
 	Threads   int       `json:"n_threads"`
 	Prompt    int       `json:"n_prompt"`
 	Gen       int       `json:"n_gen"`
+	Depth     int       `json:"n_depth"`
 	AvgNs     int64     `json:"avg_ns"`
 	StddevNs  int64     `json:"stddev_ns"`
 	AvgTS     float64   `json:"avg_ts"`
@@ -44,36 +46,80 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench [MODEL]",
 		Short: "Measure prefill and decode in tokens per second",
 		Long: "bench measures how fast a prompt of random tokens is read (pp) and how fast tokens are generated one by one\n" +
-			"(tg), through the same engine that answers requests. Each test runs once more than it counts, to warm up.",
-		Example: "  aquifer bench ./Llama-3.2-1B-Instruct-AQLM -p 512 -n 128 -r 3",
+			"(tg), through the same engine that answers requests. Each test runs once more than it counts, to warm up.\n\n" +
+			"--synthetic measures a model that is not there: the shape of a published one with random weights in any\n" +
+			"scheme. It is as fast and as large as the real one. The schemes are KxBgG, as in 2x8g8, f16 and q8_0; the\n" +
+			"shapes are " + wrapped(synthetic.Shapes(), 100) + ".",
+		Example: "  aquifer bench ./Llama-3.2-1B-Instruct-AQLM -p 512 -n 128 -r 3\n" +
+			"  aquifer bench --synthetic llama-2-7b:2x8g8\n" +
+			"  aquifer bench --synthetic llama-2-70b:1x16g8 --plan-only",
 	}
-	addKnobs(cmd, modelKnobs, []string{"n-prompt", "n-gen", "repetitions", "output"}, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "output"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {
 			return err
 		}
+		if path != "" && s.str("synthetic") != "" {
+			return usageErrorf("two models: %s and --synthetic %s; name one", path, s.str("synthetic"))
+		}
 		return a.bench(s, path)
 	})
+}
+
+// wrapped joins words with commas and breaks the lines at a width.
+func wrapped(words []string, width int) string {
+	var b strings.Builder
+	line := 0
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case line+len(w)+2 > width:
+			b.WriteString(",\n")
+			line = 0
+		default:
+			b.WriteString(", ")
+			line += 2
+		}
+		b.WriteString(w)
+		line += len(w)
+	}
+	return b.String()
 }
 
 func (a *app) bench(s settings, path string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	prompt, gen := s.integer("n-prompt"), s.integer("n-gen")
+	prompt, gen, depth := s.integer("n-prompt"), s.integer("n-gen"), s.integer("n-depth")
 	if prompt == 0 && gen == 0 {
 		return usageErrorf("nothing to measure; set --n-prompt or --n-gen above 0")
 	}
-	sess, err := a.load(ctx, s, path, loadOptions{context: max(prompt+1, gen+2), maxSeqs: 1})
+	ck, err := benchCheckpoint(path, s.str("synthetic"))
+	if err != nil {
+		return err
+	}
+	m, err := buildModel(ck)
+	if err != nil {
+		return errors.Join(err, ck.Close())
+	}
+	made := s.str("synthetic") != ""
+	o := loadOptions{context: max(prompt+1, max(depth, 1)+gen+1), maxSeqs: 1, tokensOnly: made || s.boolean("plan-only")}
+	if s.boolean("plan-only") {
+		if s.str("output") == "csv" {
+			return errors.Join(usageErrorf("--plan-only has no CSV; use --output md or json"), ck.Close())
+		}
+		return a.planOnly(s, &session{ck: ck, model: m}, o)
+	}
+	sess, err := a.loadModel(ctx, s, ck, m, path == "" && !made, o)
 	if err != nil {
 		return err
 	}
 	var results []benchResult
-	for _, test := range [][2]int{{prompt, 0}, {0, gen}} {
+	for _, test := range [][3]int{{prompt, 0, 0}, {0, gen, depth}} {
 		if test[0]+test[1] == 0 {
 			continue
 		}
-		r, err := sess.measure(ctx, s, test[0], test[1])
+		r, err := sess.measure(ctx, s, test[0], test[1], test[2])
 		if err != nil {
 			return errors.Join(adviseRequest(ctx, err), sess.close())
 		}
@@ -82,27 +128,35 @@ func (a *app) bench(s settings, path string) error {
 	if err := sess.close(); err != nil {
 		return err
 	}
-	if s.str("output") == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(results)
-	}
-	return printBench(a.out, results)
+	return writeBench(a.out, s.str("output"), results)
 }
 
-// measure times one test: a prompt of that many tokens, or that many tokens decoded behind a prompt of one.
-func (s *session) measure(ctx context.Context, set settings, prompt, gen int) (benchResult, error) {
+// benchCheckpoint opens the model at path, or makes one if a synthetic one is named.
+func benchCheckpoint(path, spec string) (*checkpoint.Checkpoint, error) {
+	if spec == "" {
+		return openCheckpoint(path)
+	}
+	ck, err := synthetic.Open(spec)
+	if err != nil {
+		return nil, usageErrorf("--synthetic: %w", err)
+	}
+	return ck, nil
+}
+
+// measure times one test: a prompt of that many tokens, or that many tokens decoded behind a prompt of depth, at least
+// one.
+func (s *session) measure(ctx context.Context, set settings, prompt, gen, depth int) (benchResult, error) {
 	info := s.engine.Info()
 	r := benchResult{
 		Model: info.Name, Type: s.model.Arch + " " + s.model.Scheme, Size: s.ck.Size, Params: s.model.Params,
 		Backend: info.Backend.Name, Level: info.Backend.Level, Precision: fmt.Sprint(info.Precision),
-		KV: fmt.Sprint(info.KV), Threads: info.Backend.Threads, Prompt: prompt, Gen: gen,
+		KV: fmt.Sprint(info.KV), Threads: info.Backend.Threads, Prompt: prompt, Gen: gen, Depth: depth,
 		TestTime: time.Now().UTC().Truncate(time.Second), Version: version,
 	}
 	for i := range set.integer("repetitions") + 1 {
 		// Another prompt each time: the engine may keep what it has computed for a prefix.
 		random := rand.New(rand.NewPCG(uint64(prompt), uint64(i)))
-		ids := make([]int32, max(prompt, 1))
+		ids := make([]int32, max(prompt, depth, 1))
 		for j := range ids {
 			ids[j] = random.Int32N(int32(s.model.Vocab))
 		}
@@ -162,20 +216,4 @@ func meanStddev(xs []float64) (mean, stddev float64) {
 		return mean, 0
 	}
 	return mean, math.Sqrt(stddev / float64(len(xs)-1))
-}
-
-func printBench(w io.Writer, results []benchResult) error {
-	var b strings.Builder
-	b.WriteString("| model | size | params | backend | precision | threads | test | t/s |\n")
-	b.WriteString("| --- | ---: | ---: | --- | --- | ---: | ---: | ---: |\n")
-	for _, r := range results {
-		test := fmt.Sprintf("pp%d", r.Prompt)
-		if r.Gen > 0 {
-			test = fmt.Sprintf("tg%d", r.Gen)
-		}
-		fmt.Fprintf(&b, "| %s %s | %s | %.1f M | %s %s | %s | %d | %s | %.2f ± %.2f |\n", oneLine(r.Model), r.Type, size(r.Size),
-			float64(r.Params)/1e6, r.Backend, r.Level, r.Precision, r.Threads, test, r.AvgTS, r.StddevTS)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

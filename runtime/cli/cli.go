@@ -79,8 +79,8 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(
-		a.runCommand(), a.serveCommand(), a.showCommand(), a.convertCommand(), a.benchCommand(), a.doctorCommand(),
-		a.tokenizeCommand(), a.debugCommand(), a.completionCommand(),
+		a.runCommand(), a.serveCommand(), a.showCommand(), a.convertCommand(), a.benchCommand(), a.perplexityCommand(),
+		a.doctorCommand(), a.tokenizeCommand(), a.debugCommand(), a.completionCommand(),
 	)
 	return root
 }

@@ -3,11 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // testMain makes the test binary behave as aquifer.
@@ -25,6 +27,18 @@ func process(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), testMain+"=1")
 	return cmd
+}
+
+// exitCode waits for a process to end.
+func exitCode(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	var failed *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 // invoke runs one command line in this process.
@@ -102,6 +116,9 @@ func TestFailures(t *testing.T) {
 		{"one argument", []string{"convert", in("model-a")}, "", 2, []string{"convert FOLDER OUT.gguf"}},
 		{"two models", []string{"bench", "-m", "a", "b"}, "", 2, []string{"two models"}},
 		{"nothing to measure", []string{"bench", "-p", "0", "-n", "0"}, "", 2, []string{"nothing to measure"}},
+		{"no text", []string{"perplexity"}, "", 2, []string{"--file wiki.test.raw"}},
+		{"no such text", []string{"perplexity", "-f", in("none.txt")}, "", 1, []string{"none.txt", "name a text file"}},
+		{"text in Latin-1", []string{"perplexity", "-f", "-"}, "caf\xe9", 1, []string{"stdin", "UTF-8"}},
 		{"no tokens", []string{"debug", "logits", in("model-a")}, "", 2, []string{"--tokens 1,2,3"}},
 		{"no ids", []string{"debug", "logits", in("model-a"), "--tokens", "1,x"}, "", 2, []string{`"x" is no token id`}},
 		{"no such shell", []string{"completion", "tcsh"}, "", 2, []string{"tcsh", "fish"}},

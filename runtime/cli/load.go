@@ -31,6 +31,7 @@ type session struct {
 type loadOptions struct {
 	context      int // least number of positions; 0 for what the flag or the model says
 	maxSeqs      int
+	outputs      int // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
 	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
@@ -42,7 +43,17 @@ func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) 
 	if err != nil {
 		return nil, err
 	}
-	sess := &session{ck: ck}
+	model, err := buildModel(ck)
+	if err != nil {
+		return nil, errors.Join(err, ck.Close())
+	}
+	return a.loadModel(ctx, s, ck, model, path == "", o)
+}
+
+// loadModel makes an opened and planned model ready to run. The checkpoint is the session's from then on, and closed
+// if there is an error. demo says that it is the embedded one, chosen because none was named.
+func (a *app) loadModel(ctx context.Context, s settings, ck *checkpoint.Checkpoint, m *models.Model, demo bool, o loadOptions) (*session, error) {
+	sess := &session{ck: ck, model: m}
 	if err := a.prepare(ctx, sess, s, o); err != nil {
 		sess.close()
 		if ctx.Err() != nil {
@@ -50,44 +61,57 @@ func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) 
 		}
 		return nil, err
 	}
-	a.announce(sess, path == "")
+	a.announce(sess, demo)
 	return sess, nil
 }
 
 func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOptions) error {
-	var err error
-	if sess.model, err = buildModel(sess.ck); err != nil {
+	cfg, fallback, err := a.configure(sess, s, o)
+	if err != nil {
 		return err
 	}
-	cfg := engine.Config{
-		Model: sess.model, Checkpoint: sess.ck,
-		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
-		MaxSeqs: o.maxSeqs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
-	}
-	if !o.tokensOnly {
-		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
-			return err
-		}
-		cfg.Tokenizer = sess.tok
-	}
-	var fallback bool
-	if sess.backend, fallback, err = a.openBackend(s); err != nil {
-		return err
-	}
-	cfg.Backend = sess.backend
 	bar := newProgress(a.err, "loading", false)
 	defer bar.end()
 	cfg.Progress = bar.set
-	sess.engine, err = engine.Load(ctx, cfg)
-	var unsupported *backends.UnsupportedError
-	if errors.As(err, &unsupported) && fallback {
-		a.tell("%v; using backend ref, which is slow", err)
-		sess.backend.Close()
-		sess.backend = ref.New(threads(s))
-		cfg.Backend = sess.backend
+	err = a.orRef(sess, s, &cfg, fallback, func() error {
 		sess.engine, err = engine.Load(ctx, cfg)
-	}
+		return err
+	})
 	return adviseLoad(err)
+}
+
+// configure opens the backend and says how the engine is to run the model. fallback reports that ref may take the
+// backend's place.
+func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Config, fallback bool, err error) {
+	cfg = engine.Config{
+		Model: sess.model, Checkpoint: sess.ck,
+		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
+		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+	}
+	if !o.tokensOnly {
+		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
+			return cfg, false, err
+		}
+		cfg.Tokenizer = sess.tok
+	}
+	sess.backend, fallback, err = a.openBackend(s)
+	cfg.Backend = sess.backend
+	return cfg, fallback, err
+}
+
+// orRef calls f, and once more with the reference backend if the one in cfg lacks what the model needs and fallback
+// allows it.
+func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool, f func() error) error {
+	err := f()
+	var unsupported *backends.UnsupportedError
+	if !errors.As(err, &unsupported) || !fallback {
+		return err
+	}
+	a.tell("%v; using backend ref, which is slow", err)
+	sess.backend.Close()
+	sess.backend = ref.New(threads(s))
+	cfg.Backend = sess.backend
+	return f()
 }
 
 var (

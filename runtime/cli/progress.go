@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -18,9 +19,10 @@ type progress struct {
 	lines bool
 	start time.Time
 
-	bars *mpb.Progress // set on a terminal
-	bar  *mpb.Bar      // set once the job has taken long enough to be worth a bar
-	next int           // percentage of the next line
+	bars *mpb.Progress        // set on a terminal
+	bar  *mpb.Bar             // set once the job has taken long enough to be worth a bar
+	next int                  // percentage of the next line
+	note atomic.Pointer[note] // the job's own words; read by the bar's goroutine
 }
 
 // showAfter keeps a bar from flashing up for what is done in a moment.
@@ -37,11 +39,34 @@ func newProgress(out io.Writer, what string, lines bool) *progress {
 
 // set says that done of total bytes are finished. It may be called from several goroutines.
 func (p *progress) set(done, total int64) {
+	p.show(done, total, "", decor.CountersKibiByte("% .0f / % .0f"))
+}
+
+// note is what a job says about itself, and when it should be done.
+type note struct {
+	text string
+	end  time.Time
+}
+
+func (n *note) String() string {
+	return fmt.Sprintf("%s, %s left", n.text, max(time.Until(n.end), 0).Round(time.Second))
+}
+
+// step says that done of total steps are finished, and what has come out so far. The rest is expected to take as long
+// as the steps before, on the average; the bar's own estimate would leave out those before it was shown.
+func (p *progress) step(done, total int, text string) {
+	rest := time.Duration(float64(time.Since(p.start)) * float64(total-done) / float64(max(done, 1)))
+	p.note.Store(&note{text, time.Now().Add(rest)})
+	words := func(decor.Statistics) string { return p.note.Load().String() }
+	p.show(int64(done), int64(total), ", "+text, decor.Any(words))
+}
+
+func (p *progress) show(done, total int64, suffix string, figures ...decor.Decorator) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bars == nil {
 		if p.lines && total > 0 && p.next < 100 && done*100 >= int64(p.next)*total {
-			fmt.Fprintf(p.out, "aquifer: %s: %d %%\n", p.what, done*100/total)
+			fmt.Fprintf(p.out, "aquifer: %s: %d %%%s\n", p.what, done*100/total, suffix)
 			p.next = int(done*100/total)/25*25 + 25
 		}
 		return
@@ -52,7 +77,7 @@ func (p *progress) set(done, total int64) {
 		}
 		p.bar = p.bars.AddBar(total, mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(p.what+" ")),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .0f / % .0f")))
+			mpb.AppendDecorators(figures...))
 	}
 	p.bar.SetCurrent(done)
 }

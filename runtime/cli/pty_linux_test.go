@@ -184,17 +184,6 @@ func start(t *testing.T, args ...string) (*screen, *exec.Cmd) {
 	return watch(t, master), cmd
 }
 
-func exitCode(t *testing.T, cmd *exec.Cmd) int {
-	t.Helper()
-	timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
-	defer timer.Stop()
-	var failed *exec.ExitError
-	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode()
-}
-
 func TestChat(t *testing.T) {
 	s, cmd := start(t, "run", tinyModel(t, true), "--seed", "1", "--temperature", "1", "--max-tokens", "40", "--stats")
 	s.expect("tiny-1x8g8, 1x8g8")

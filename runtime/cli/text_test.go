@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -210,6 +211,23 @@ func TestProgressLines(t *testing.T) {
 	const want = "aquifer: converting: 25 %\naquifer: converting: 50 %\naquifer: converting: 75 %\n"
 	if b.String() != want {
 		t.Errorf("%q", b.String())
+	}
+	b.Reset()
+	p = newProgress(&b, "measuring", true)
+	for i := range 4 {
+		p.step(i+1, 4, "so far "+string(rune('a'+i)))
+	}
+	p.end()
+	const steps = "aquifer: measuring: 25 %, so far a\naquifer: measuring: 50 %, so far b\naquifer: measuring: 75 %, so far c\n"
+	if b.String() != steps {
+		t.Errorf("%q", b.String())
+	}
+	n := &note{"so far", time.Now().Add(90*time.Second + 100*time.Millisecond)}
+	if n.String() != "so far, 1m30s left" {
+		t.Errorf("%q", n)
+	}
+	if n.end = time.Now().Add(-time.Minute); n.String() != "so far, 0s left" {
+		t.Errorf("%q", n)
 	}
 	b.Reset()
 	p = newProgress(&b, "loading", false)

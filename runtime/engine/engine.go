@@ -39,7 +39,7 @@ type Config struct {
 	ID         string // what clients call the model; "" for the model's name
 	Model      *models.Model
 	Checkpoint *checkpoint.Checkpoint
-	Tokenizer  *tokenizer.Tokenizer // nil: only Logits works
+	Tokenizer  *tokenizer.Tokenizer // nil: answers have no text, and Chat is refused
 	Chat       *chat.Format         // nil: Chat is refused
 	Backend    backends.Backend
 	Precision  backends.Precision
@@ -48,6 +48,7 @@ type Config struct {
 	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
 	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
+	Outputs      int           // rows of logits of a step; 0 means MaxSeqs, never less; more let Score run faster
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
 	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
 
@@ -127,14 +128,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if p.Logits == plan.None {
 		return nil, fmt.Errorf("engine: model %s has no logits", cfg.Model.Name)
 	}
-	options := func(blocks int) backends.Options {
-		return backends.Options{
-			Precision: cfg.Precision, KV: cfg.KV, KVBlocks: blocks,
-			MaxTokens: cfg.StepTokens, MaxSeqs: cfg.MaxSeqs, MaxOutputs: cfg.MaxSeqs,
-		}
-	}
-	fitted, err := fit(cfg.Context, min(cfg.Model.Context, p.MaxPos), cfg.MaxSeqs, available,
-		func(blocks int) (backends.Memory, error) { return cfg.Backend.Measure(p, options(blocks)) })
+	fitted, err := fit(cfg.Context, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +146,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{})}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
-	if e.prog, err = cfg.Backend.Compile(p, options(fitted.blocks)); err != nil {
+	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -196,8 +190,8 @@ func (c *Config) complete() error {
 	if c.Checkpoint == nil && len(c.Model.Bindings) > 0 {
 		return errors.New("engine: a model with weights needs its checkpoint")
 	}
-	if c.MaxSeqs < 0 || c.StepTokens < 0 {
-		return fmt.Errorf("engine: %d sequences, %d tokens in a step: must not be negative", c.MaxSeqs, c.StepTokens)
+	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 {
+		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs: must not be negative", c.MaxSeqs, c.StepTokens, c.Outputs)
 	}
 	if c.ID == "" {
 		c.ID = c.Model.Name
@@ -209,6 +203,7 @@ func (c *Config) complete() error {
 		c.StepTokens = DefaultStepTokens
 	}
 	c.StepTokens = max(c.StepTokens, c.MaxSeqs)
+	c.Outputs = min(max(c.Outputs, c.MaxSeqs), c.StepTokens)
 	if c.MaxQueue == 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
@@ -219,6 +214,22 @@ func (c *Config) complete() error {
 		c.Log = slog.Default()
 	}
 	return nil
+}
+
+// modelContext is the longest sequence that the model can hold.
+func (c *Config) modelContext() int { return min(c.Model.Context, c.Model.Plan.MaxPos) }
+
+// options are those of a program with the given number of KV blocks.
+func (c *Config) options(blocks int) backends.Options {
+	return backends.Options{
+		Precision: c.Precision, KV: c.KV, KVBlocks: blocks,
+		MaxTokens: c.StepTokens, MaxSeqs: c.MaxSeqs, MaxOutputs: c.Outputs,
+	}
+}
+
+// measure returns the memory of such a program.
+func (c *Config) measure(blocks int) (backends.Memory, error) {
+	return c.Backend.Measure(c.Model.Plan, c.options(blocks))
 }
 
 // Info describes the engine.
@@ -344,6 +355,6 @@ func (e *Engine) abandon() {
 func (e *Engine) newScheduler() *sched.Scheduler {
 	return sched.New(sched.Config{
 		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
-		Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
+		Outputs: e.cfg.Outputs, Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
 	}, e.pool)
 }

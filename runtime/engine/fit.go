@@ -19,6 +19,9 @@ const (
 	headroom, headroomPart = 64 << 20, 32
 )
 
+// allowance is how much of the available memory a model may take.
+func allowance(available int64) int64 { return max(available-max(headroom, available/headroomPart), 0) }
+
 // size is what fit decides.
 type size struct {
 	context int // positions of one sequence
@@ -36,12 +39,9 @@ type size struct {
 //
 // measure tells the memory for a number of blocks; available is 0 if unknown.
 func fit(want, modelContext, maxSeqs int, available int64, measure func(blocks int) (backends.Memory, error)) (size, error) {
-	if want < 0 || want > modelContext {
-		return size{}, fmt.Errorf("engine: a context of %d was asked for, the model has %d", want, modelContext)
-	}
-	context := want
-	if want == 0 {
-		context = min(modelContext, defaultContext)
+	context, err := wanted(want, modelContext)
+	if err != nil {
+		return size{}, err
 	}
 	one := kv.Blocks(context)
 	all := one * maxSeqs
@@ -49,7 +49,7 @@ func fit(want, modelContext, maxSeqs int, available int64, measure func(blocks i
 		m, err := measure(all)
 		return size{context, all, m}, err
 	}
-	usable := available - max(headroom, available/headroomPart)
+	usable := allowance(available)
 	m, err := measure(one)
 	if err != nil {
 		return size{}, err
@@ -64,13 +64,13 @@ func fit(want, modelContext, maxSeqs int, available int64, measure func(blocks i
 	}
 	least := kv.Blocks(min(leastContext, context))
 	if want != 0 || least == one {
-		return size{}, &MemoryError{m, max(usable, 0)}
+		return size{}, &MemoryError{m, usable}
 	}
 	if m, err = measure(least); err != nil {
 		return size{}, err
 	}
 	if m.Total() > usable {
-		return size{}, &MemoryError{m, max(usable, 0)}
+		return size{}, &MemoryError{m, usable}
 	}
 	blocks, err := most(least, one, usable, measure)
 	if err != nil {
@@ -78,6 +78,17 @@ func fit(want, modelContext, maxSeqs int, available int64, measure func(blocks i
 	}
 	m, err = measure(blocks)
 	return size{blocks * plan.KVBlock, blocks, m}, err
+}
+
+// wanted is the context that the configuration asks for; 0 leaves it to the model, within bounds.
+func wanted(want, modelContext int) (int, error) {
+	if want < 0 || want > modelContext {
+		return 0, fmt.Errorf("engine: a context of %d was asked for, the model has %d", want, modelContext)
+	}
+	if want == 0 {
+		return min(modelContext, defaultContext), nil
+	}
+	return want, nil
 }
 
 // most returns the largest number of blocks from lo to hi that takes at most limit bytes; lo is known to.

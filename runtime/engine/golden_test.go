@@ -24,6 +24,7 @@ type golden struct {
 		IDs        []int32   `json:"ids"`
 		LastLogits []float64 `json:"last_logits"`
 		GreedyIDs  []int32   `json:"greedy_ids"`
+		MeanNLL    *float64  `json:"mean_nll"`
 	} `json:"prompts"`
 }
 

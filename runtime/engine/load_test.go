@@ -219,8 +219,13 @@ func TestRealMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Generate(t.Context(), Request{Prompt: []int32{1}}); err == nil {
-		t.Error("text without a tokenizer")
+	if text, last, err := read(t, generate(t, e, t.Context(), Request{Prompt: []int32{1}, MaxTokens: 5})); err != nil || text != "" ||
+		last.Usage.Completion != 5 {
+		t.Errorf("without a tokenizer: %q, %+v, %v", text, last, err)
+	}
+	var pe *ParamError
+	if _, err := e.Generate(t.Context(), Request{Prompt: []int32{1}, Stop: []string{"x"}}); !errors.As(err, &pe) {
+		t.Errorf("a stop string without a tokenizer: %v", err)
 	}
 	if _, err := e.Chat(t.Context(), ChatRequest{}); err == nil {
 		t.Error("chat without a format")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"aquifer/backends"
@@ -15,7 +16,7 @@ import (
 type loopState struct {
 	step     backends.Step
 	work     []sched.Work
-	open     []bool // by work: the sequence wants its token
+	open     []bool // by work: the sequence wants its logits
 	done     []bool // by work: the answer is complete
 	text     []byte
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
@@ -91,8 +92,8 @@ func (e *Engine) build() {
 		q := w.Seq.Owner.(*sequence)
 		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
 		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks})
-		if w.Logits {
-			s.Out = append(s.Out, int32(len(s.Tokens)-1))
+		for row := len(s.Tokens) - w.Rows; row < len(s.Tokens); row++ {
+			s.Out = append(s.Out, int32(row))
 		}
 	}
 }
@@ -132,30 +133,33 @@ func (e *Engine) record() {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
 		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
-		e.loop.open = append(e.loop.open, w.Logits && !q.ended)
+		e.loop.open = append(e.loop.open, w.Rows > 0 && !q.ended)
 		e.loop.done = append(e.loop.done, false)
 	}
 }
 
 // choose picks the next tokens. It holds no lock: requests come and go meanwhile.
 func (e *Engine) choose(now time.Time) {
-	row := 0
+	rest := e.loop.step.Logits
 	for i, w := range e.loop.work {
-		if !w.Logits {
-			continue
-		}
-		logits := e.loop.step.Logits[row*e.info.Vocab : (row+1)*e.info.Vocab]
-		row++
-		if !e.loop.open[i] {
-			continue
-		}
+		n := w.Rows * e.info.Vocab
+		logits := rest[:n]
+		rest = rest[n:]
 		q := w.Seq.Owner.(*sequence)
-		if q.raw {
-			q.stream.deliver(logits)
+		switch {
+		case !e.loop.open[i]:
+		case q.score != nil:
+			q.scores = logProbs(q.scores, q.score[len(q.scores):], logits, e.info.Vocab)
+			if w.Logits {
+				q.stream.deliver(nil, q.scores)
+				e.loop.done[i] = true
+			}
+		case q.raw:
+			q.stream.deliver(slices.Clone(logits), nil)
 			e.loop.done[i] = true
-			continue
+		default:
+			e.loop.done[i], e.loop.text = q.advance(logits, e.loop.text[:0], now)
 		}
-		e.loop.done[i], e.loop.text = q.advance(logits, e.loop.text[:0], now)
 	}
 }
 
@@ -175,7 +179,7 @@ func (e *Engine) commit() {
 		case e.loop.done[i]:
 			e.stats.Finished++
 			e.release(q)
-		case e.loop.open[i]:
+		case e.loop.open[i] && !q.raw:
 			e.sched.Append(&q.Seq)
 		}
 	}

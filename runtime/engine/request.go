@@ -45,16 +45,13 @@ type ChatRequest struct {
 // stops within one step, wherever the request stands.
 //
 // The answer depends on the request, not on what else runs. A request may get fewer tokens than MaxTokens: where the
-// context ends, it finishes with FinishLength.
+// context ends, it finishes with FinishLength. Without a tokenizer the answer has tokens but no text.
 func (e *Engine) Generate(ctx context.Context, r Request) (*Stream, error) {
 	return e.generate(ctx, r, false)
 }
 
 // generate is Generate; fresh says that the answer is a text of its own, not the continuation of the prompt's.
 func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, error) {
-	if e.cfg.Tokenizer == nil {
-		return nil, errors.New("engine: the model was loaded without a tokenizer")
-	}
 	if err := e.checkPrompt(r.Prompt); err != nil {
 		return nil, err
 	}
@@ -67,13 +64,20 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	if err := checkStops(r.Stop); err != nil {
 		return nil, err
 	}
+	tok := e.cfg.Tokenizer
+	if tok == nil && len(r.Stop) > 0 {
+		return nil, &ParamError{Param: "stop", Msg: "cannot be found: the model was loaded without a tokenizer"}
+	}
 	room := e.info.Context - len(r.Prompt)
 	if room < 1 {
 		return nil, &ContextError{Prompt: len(r.Prompt), Context: e.info.Context}
 	}
 	q := &sequence{
 		tokens: slices.Clone(r.Prompt), prompt: len(r.Prompt), max: room, params: r.Sampling,
-		decoder: e.cfg.Tokenizer.NewDecoder(true), stop: stopper{stops: slices.Clone(r.Stop)},
+		stop: stopper{stops: slices.Clone(r.Stop)},
+	}
+	if tok != nil {
+		q.decoder = tok.NewDecoder(true)
 	}
 	if r.MaxTokens > 0 {
 		q.max = min(q.max, r.MaxTokens)
@@ -81,10 +85,10 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	if !r.IgnoreEOS {
 		q.eos = e.eos
 	}
-	if !fresh && e.cfg.Tokenizer.Decode(r.Prompt, true) != "" {
+	if tok != nil && !fresh && tok.Decode(r.Prompt, true) != "" {
 		// Some tokenizers drop the space at the start of a text. The answer is not the start of one. The prompt's own
 		// last token won't do: it may be a part of a character.
-		for _, id := range e.cfg.Tokenizer.Encode("a", tokenizer.EncodeOptions{}) {
+		for _, id := range tok.Encode("a", tokenizer.EncodeOptions{}) {
 			q.decoder.Push(id)
 		}
 	}

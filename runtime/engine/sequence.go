@@ -23,10 +23,12 @@ type sequence struct {
 	params sample.Params
 
 	sampler *sample.Sampler
-	decoder *tokenizer.Decoder
+	decoder *tokenizer.Decoder // nil: no text is wanted
 	stop    stopper
 	stream  *Stream
-	raw     bool // the logits themselves are wanted, not an answer
+	raw     bool      // the logits themselves are wanted, or scores, not an answer
+	score   []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
+	scores  []float64 // of the first of them, as far as steps have come
 
 	created, started, first time.Time
 }
@@ -48,7 +50,9 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
 		finish = FinishStop
 	} else {
-		text, stopped = q.stop.push(text, q.decoder.Push(id))
+		if q.decoder != nil {
+			text, stopped = q.stop.push(text, q.decoder.Push(id))
+		}
 		switch {
 		case stopped:
 			finish = FinishStop
@@ -60,7 +64,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		q.stream.push(text, "", nil)
 		return false, text
 	}
-	if !stopped {
+	if !stopped && q.decoder != nil {
 		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
 		if text, stopped = q.stop.push(text, q.decoder.Flush()); stopped {
 			finish = FinishStop

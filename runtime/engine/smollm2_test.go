@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"aquifer/backends/cpu"
@@ -37,8 +39,11 @@ func smolLM2(t *testing.T, dir string, threads, seqs int) {
 	}
 	var want struct {
 		Prompts []struct {
-			IDs    []int32
-			Greedy []int32 `json:"greedy_ids"`
+			IDs       []int32
+			TopIDs    []int32   `json:"top_ids"`
+			TopLogits []float64 `json:"top_logits"`
+			LogSumExp float64   `json:"logsumexp"`
+			Greedy    []int32   `json:"greedy_ids"`
 		}
 	}
 	if err := json.Unmarshal(data, &want); err != nil {
@@ -79,6 +84,12 @@ func smolLM2(t *testing.T, dir string, threads, seqs int) {
 		streams = append(streams, generate(t, e, t.Context(), Request{
 			Prompt: p.IDs, MaxTokens: len(p.Greedy), IgnoreEOS: true, Key: "k",
 		}))
+	}
+	for i, p := range want.Prompts {
+		scores, err := e.Score(t.Context(), append(slices.Clone(p.IDs), p.TopIDs[0]), len(p.IDs))
+		if right := p.TopLogits[0] - p.LogSumExp; err != nil || !(math.Abs(scores[0]-right) <= 2e-4) {
+			t.Errorf("prompt %d: the likeliest token has the score %v, want %v (%v)", i, scores, right, err)
+		}
 	}
 	for i, p := range want.Prompts {
 		text, _, err := read(t, streams[i])

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"io"
-	"slices"
 	"sync"
 	"time"
 )
@@ -46,6 +45,7 @@ type Stream struct {
 	usage  *Usage
 	err    error         // what Next returns when the text has been read
 	row    []float32     // the result of a request for logits
+	scores []float64     // the result of a request for scores
 	ready  chan struct{} // capacity 1: there may be something to read
 }
 
@@ -120,11 +120,11 @@ func (s *Stream) fail(err error) bool {
 	return first
 }
 
-// deliver is the end of a request for logits.
-func (s *Stream) deliver(logits []float32) {
+// deliver is the end of a request for logits or scores, which become the stream's.
+func (s *Stream) deliver(logits []float32, scores []float64) {
 	s.mu.Lock()
 	if s.err == nil {
-		s.row, s.finish = slices.Clone(logits), FinishStop
+		s.row, s.scores, s.finish = logits, scores, FinishStop
 	}
 	s.mu.Unlock()
 	s.wake()

@@ -10,6 +10,7 @@ import (
 type Work struct {
 	Seq    *Seq
 	Pos, N int
+	Rows   int  // how many of them need logits, counted from the last
 	Logits bool // these are its last known tokens, so the next one is to be chosen
 }
 
@@ -45,7 +46,7 @@ func (s *Scheduler) Round(now time.Time) Round {
 }
 
 func (s *Scheduler) emit(q *Seq) {
-	s.out.Work = append(s.out.Work, Work{Seq: q, Pos: q.done, N: q.grant, Logits: q.grant == q.left()})
+	s.out.Work = append(s.out.Work, Work{Seq: q, Pos: q.done, N: q.grant, Rows: q.rows(q.grant), Logits: q.grant == q.left()})
 }
 
 // share sets the grants of all running sequences and collects those with prompts in s.prompts.
@@ -63,6 +64,7 @@ func (s *Scheduler) share() {
 			s.prompts = append(s.prompts, q)
 		}
 	}
+	s.bound()
 	// StepTokens is at least Seqs, so there is a token for every prompt.
 	budget := s.cfg.StepTokens - single
 	if single > 0 {
@@ -76,7 +78,7 @@ func (s *Scheduler) share() {
 			l.round, l.want = s.round, 0
 			s.claims = append(s.claims, l)
 		}
-		l.want += q.left() - 1
+		l.want += q.most - 1
 	}
 	// In both loops the smallest claim comes first, and what it does not need is left to the others.
 	slices.SortStableFunc(s.claims, func(a, b *lane) int { return cmp.Compare(a.want, b.want) })
@@ -84,7 +86,7 @@ func (s *Scheduler) share() {
 		l.share = min(l.want, budget/(len(s.claims)-i))
 		budget -= l.share
 	}
-	slices.SortStableFunc(s.prompts, func(a, b *Seq) int { return cmp.Compare(a.left(), b.left()) })
+	slices.SortStableFunc(s.prompts, func(a, b *Seq) int { return cmp.Compare(a.most, b.most) })
 	for _, l := range s.claims {
 		rest := 0
 		for _, q := range s.prompts {
@@ -94,11 +96,27 @@ func (s *Scheduler) share() {
 		}
 		for _, q := range s.prompts {
 			if q.lane == l {
-				more := min(q.left()-1, l.share/rest)
+				more := min(q.most-1, l.share/rest)
 				q.grant += more
 				l.share -= more
 				rest--
 			}
+		}
+	}
+}
+
+// bound sets how many tokens each of s.prompts may get for the outputs' sake.
+func (s *Scheduler) bound() {
+	scored := 0
+	for _, q := range s.prompts {
+		if q.rows(q.left()) > 1 {
+			scored++
+		}
+	}
+	for _, q := range s.prompts {
+		q.most = q.left()
+		if rows := q.rows(q.left()); rows > 1 {
+			q.most -= rows - min(rows, 1+(s.cfg.Outputs-len(s.running))/scored)
 		}
 	}
 }

@@ -14,6 +14,11 @@
 // get it first. The rest of the step's tokens go to prompts: one token each, then equal shares for the keys, and
 // within a key for its sequences, where the share that a short prompt does not need passes to the longer ones. So a
 // short prompt behind a long one is through after a few steps.
+//
+// Outputs. A device selects at most Config.Outputs rows of a step for logits. Each running sequence owns one of them; a
+// prompt whose scores are wanted (Seq.Rows) owns an equal share of the others besides, and gets no more tokens in a step
+// than it has rows for. So it never takes from an answer what that needs, and with a single output to each sequence it
+// still gets through, a token a step.
 package sched
 
 import (
@@ -37,6 +42,7 @@ type Config struct {
 	Seqs         int           // sequences that run at a time, at least 1
 	StepTokens   int           // tokens of a step, at least Seqs
 	MixTokens    int           // prompt tokens of a step in which other sequences decode, at least 1; it bounds their delay
+	Outputs      int           // rows of a step that may be selected for logits, at least Seqs; 0 means Seqs
 	Queue        int           // sequences that may wait when all slots are taken
 	QueueTimeout time.Duration // longest wait; 0 means no limit
 }
@@ -46,6 +52,7 @@ type Seq struct {
 	Key      string    // whose turn it is; sequences of one client share a key
 	Len      int       // tokens known so far: first the prompt, then Append adds
 	Max      int       // tokens it may grow to
+	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
 	Owner    any       // the caller's
 
@@ -54,8 +61,10 @@ type Seq struct {
 	state state
 	lane  *lane
 	done  int       // tokens that have been run
+	from  int       // the first token that needs logits
 	until time.Time // end of the wait, zero for none
-	grant int       // tokens in the round being made
+	most  int       // tokens that the outputs of the round being made allow it
+	grant int       // tokens in that round
 }
 
 type state uint8
@@ -71,6 +80,9 @@ func (s *Seq) Running() bool { return s.state == running }
 
 // left returns the number of known tokens that still have to be run.
 func (s *Seq) left() int { return s.Len - s.done }
+
+// rows returns how many of its next n tokens need logits.
+func (s *Seq) rows(n int) int { return max(s.done+n-max(s.done, s.from), 0) }
 
 // lane holds the sequences of a key.
 type lane struct {
@@ -100,7 +112,11 @@ type Scheduler struct {
 
 // New returns a scheduler that takes KV blocks from pool. It panics if the limits break the rules of Config.
 func New(cfg Config, pool *kv.Pool) *Scheduler {
-	if cfg.Seqs < 1 || cfg.StepTokens < cfg.Seqs || cfg.MixTokens < 1 || cfg.Queue < 0 || cfg.QueueTimeout < 0 {
+	if cfg.Outputs == 0 {
+		cfg.Outputs = cfg.Seqs
+	}
+	if cfg.Seqs < 1 || cfg.StepTokens < cfg.Seqs || cfg.MixTokens < 1 || cfg.Outputs < cfg.Seqs || cfg.Queue < 0 ||
+		cfg.QueueTimeout < 0 {
 		panic(fmt.Sprintf("sched: invalid limits %+v", cfg))
 	}
 	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}}
@@ -132,6 +148,8 @@ func (s *Scheduler) Add(q *Seq, now time.Time) error {
 		return errors.New("sched: the sequence has been added already")
 	case q.Len < 1 || q.Max < q.Len:
 		return fmt.Errorf("sched: a sequence of %d tokens that may grow to %d", q.Len, q.Max)
+	case q.Rows < 0 || q.Rows > q.Len:
+		return fmt.Errorf("sched: %d of %d tokens need logits", q.Rows, q.Len)
 	case kv.Blocks(q.Max) > s.pool.Total():
 		return fmt.Errorf("sched: a sequence of %d tokens needs %d KV blocks of %d", q.Max, kv.Blocks(q.Max), s.pool.Total())
 	case s.waiting-(s.cfg.Seqs-len(s.running)) >= s.cfg.Queue:
@@ -147,7 +165,7 @@ func (s *Scheduler) Add(q *Seq, now time.Time) error {
 	}
 	l.waiting = append(l.waiting, q)
 	s.waiting++
-	q.state, q.lane, q.done, q.until = waiting, l, 0, time.Time{}
+	q.state, q.lane, q.done, q.from, q.until = waiting, l, 0, q.Len-max(q.Rows, 1), time.Time{}
 	if s.cfg.QueueTimeout > 0 {
 		q.until = now.Add(s.cfg.QueueTimeout)
 	}

@@ -16,6 +16,7 @@ func TestConfig(t *testing.T) {
 		func(c *Config) { c.Seqs = 0 },
 		func(c *Config) { c.StepTokens = 1 },
 		func(c *Config) { c.MixTokens = 0 },
+		func(c *Config) { c.Outputs = 1 },
 		func(c *Config) { c.Queue = -1 },
 		func(c *Config) { c.QueueTimeout = -1 },
 	} {
@@ -36,9 +37,11 @@ func TestAddRefuses(t *testing.T) {
 	s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8, Queue: 1}, kv.NewPool(2))
 	now := time.Unix(0, 0)
 	for name, q := range map[string]*Seq{
-		"no tokens": {Max: 4},
-		"max below": {Len: 5, Max: 4},
-		"too large": {Len: 1, Max: 2*plan.KVBlock + 1},
+		"no tokens":               {Max: 4},
+		"max below":               {Len: 5, Max: 4},
+		"too large":               {Len: 1, Max: 2*plan.KVBlock + 1},
+		"rows of tokens it lacks": {Len: 2, Max: 4, Rows: 3},
+		"rows below none":         {Len: 2, Max: 4, Rows: -1},
 	} {
 		if err := s.Add(q, now); err == nil || errors.Is(err, ErrFull) {
 			t.Errorf("%s: %v", name, err)
@@ -278,4 +281,40 @@ func BenchmarkRound(b *testing.B) {
 			}
 		}
 	}
+}
+
+// TestScored: a prompt whose scores are wanted takes as many tokens as it has rows for, and what precedes the scored
+// ones at full speed; two of them share the rows evenly, and an answer keeps its own.
+func TestScored(t *testing.T) {
+	s := New(Config{Seqs: 4, StepTokens: 64, MixTokens: 64, Outputs: 24, Queue: 8}, kv.NewPool(100))
+	now := time.Unix(0, 0)
+	answer, scored, other := &Seq{Len: 1, Max: 200}, &Seq{Len: 100, Max: 100, Rows: 50}, &Seq{Len: 100, Max: 100, Rows: 100}
+	round := func(want map[*Seq]Work) {
+		t.Helper()
+		work := s.Round(now).Work
+		if len(work) != len(want) {
+			t.Fatalf("%d sequences in the round, want %d", len(work), len(want))
+		}
+		for _, w := range work {
+			if expected := want[w.Seq]; w.Pos != expected.Pos || w.N != expected.N || w.Rows != expected.Rows {
+				t.Errorf("work %+v, want %+v", w, expected)
+			}
+			s.Ran(w)
+			if w.Logits {
+				s.Append(w.Seq)
+			}
+		}
+	}
+	for _, q := range []*Seq{answer, scored} {
+		if err := s.Add(q, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round(map[*Seq]Work{answer: {Pos: 0, N: 1, Rows: 1}, scored: {Pos: 0, N: 63, Rows: 13}}) // 64 tokens are the limit
+	round(map[*Seq]Work{answer: {Pos: 1, N: 1, Rows: 1}, scored: {Pos: 63, N: 23, Rows: 23}})
+	if err := s.Add(other, now); err != nil {
+		t.Fatal(err)
+	}
+	// Three sequences own a row each; of the other 21 the two prompts get 10.
+	round(map[*Seq]Work{answer: {Pos: 2, N: 1, Rows: 1}, scored: {Pos: 86, N: 11, Rows: 11}, other: {Pos: 0, N: 11, Rows: 11}})
 }

@@ -17,6 +17,7 @@ type client struct {
 	added        time.Time
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
+	scored       int // rows of its prompt, likewise
 }
 
 // sim plays engine and clients and checks every round against the rules in the package comment.
@@ -27,6 +28,7 @@ type sim struct {
 	pool     *kv.Pool
 	now      time.Time
 	live     map[*Seq]*client
+	rows     func(prompt int) int // Seq.Rows of the next client; nil means 0
 	number   int
 	rounds   int
 	ended    int
@@ -47,6 +49,9 @@ func newSim(t *testing.T, cfg Config, blocks int) *sim {
 func (m *sim) add(key string, prompt, extra, stop int, deadline time.Duration) *client {
 	c := &client{prompt: prompt, stop: prompt + min(stop, extra), number: m.number, added: m.now, admitted: -1}
 	c.Key, c.Len, c.Max, c.Owner = key, prompt, prompt+extra, c
+	if m.rows != nil {
+		c.Rows = m.rows(prompt)
+	}
 	if deadline > 0 {
 		c.Deadline = m.now.Add(deadline)
 	}
@@ -125,9 +130,15 @@ func (m *sim) round(between func()) {
 		if c == nil {
 			continue // cancelled while the step ran
 		}
+		if c.ran < c.prompt {
+			c.scored += w.Rows
+		}
 		c.ran += w.N
 		if !w.Logits {
 			continue
+		}
+		if c.scored != max(c.Rows, 1) {
+			t.Fatalf("%d rows of sequence %d, want %d", c.scored, c.number, c.Rows)
 		}
 		if c.Len >= c.stop {
 			m.s.End(w.Seq)
@@ -171,7 +182,12 @@ func (m *sim) checkWork(work []Work) {
 	if len(work) == 0 && m.s.Waiting() > 0 {
 		t.Fatalf("nothing runs although %d wait", m.s.Waiting())
 	}
-	total, single, prompts, partial := 0, 0, 0, 0
+	total, single, prompts, partial, outputs, scored := 0, 0, 0, 0, 0, 0
+	for _, w := range work {
+		if w.Seq.Len-w.Pos > 1 && m.wanted(w.Seq, w.Pos, w.Seq.Len-w.Pos) > 1 {
+			scored++
+		}
+	}
 	seen := map[*Seq]bool{}
 	for _, w := range work {
 		c := m.live[w.Seq]
@@ -182,7 +198,11 @@ func (m *sim) checkWork(work []Work) {
 		if w.Pos != c.ran || w.N < 1 || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
 		}
+		if rows := m.wanted(w.Seq, w.Pos, w.N); w.Rows != rows {
+			t.Fatalf("work %+v of sequence %d with %d tokens of prompt, %d scored: want %d rows", w, c.number, c.prompt, c.Rows, rows)
+		}
 		total += w.N
+		outputs += w.Rows
 		if w.Seq.Len-w.Pos == 1 {
 			single++
 			if prompts > 0 {
@@ -190,7 +210,8 @@ func (m *sim) checkWork(work []Work) {
 			}
 		} else {
 			prompts++
-			if !w.Logits {
+			// A prompt that has used up its share of the outputs could not use more tokens.
+			if !w.Logits && (scored == 0 || w.Rows < 1+(m.outputs()-len(work))/scored) {
 				partial++
 			}
 		}
@@ -198,6 +219,9 @@ func (m *sim) checkWork(work []Work) {
 	// Every sequence that runs moves on.
 	if len(seen) != m.s.Running() {
 		t.Fatalf("%d of %d running sequences in the round", len(seen), m.s.Running())
+	}
+	if outputs > m.outputs() {
+		t.Fatalf("%d rows of logits in a step of at most %d", outputs, m.outputs())
 	}
 	limit := m.cfg.StepTokens
 	if single > 0 {
@@ -210,6 +234,19 @@ func (m *sim) checkWork(work []Work) {
 	if partial > 0 && total != limit {
 		t.Fatalf("%d of %d tokens used, %d prompts left over", total, limit, partial)
 	}
+}
+
+func (m *sim) outputs() int { return max(m.cfg.Outputs, m.cfg.Seqs) }
+
+// wanted returns how many of n tokens of a sequence from pos on need logits: the last Rows of its prompt, all behind it.
+func (m *sim) wanted(q *Seq, pos, n int) int {
+	rows := 0
+	for i := pos; i < pos+n; i++ {
+		if i >= m.live[q].prompt-max(q.Rows, 1) {
+			rows++
+		}
+	}
+	return rows
 }
 
 // drain runs until everything has ended.
@@ -242,7 +279,17 @@ func TestRandomArrivals(t *testing.T) {
 			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
 		}
 		blocks := 8 + rng.IntN(60)
+		scores := seed%2 == 1
+		if scores {
+			cfg.Outputs = cfg.Seqs + rng.IntN(30)
+		}
 		m := newSim(t, cfg, blocks)
+		m.rows = func(prompt int) int {
+			if !scores || rng.IntN(2) == 0 {
+				return 0
+			}
+			return rng.IntN(prompt + 1)
+		}
 		var clients []*client
 		for range 400 {
 			for range rng.IntN(3) {
@@ -294,6 +341,7 @@ func FuzzSched(f *testing.F) {
 		blocks := 16 + next()
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
 		m := newSim(t, cfg, blocks)
+		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
 		var clients []*client
 		for len(data) > 0 {
 			switch next() % 4 {
