@@ -11,6 +11,7 @@ import (
 
 	"aquifer/models"
 	"aquifer/models/checkpoint"
+	"aquifer/models/modeltest"
 	"aquifer/runtime/plan"
 )
 
@@ -19,17 +20,19 @@ type object = map[string]any
 
 // TestRefused changes one thing of a good checkpoint each.
 func TestRefused(t *testing.T) {
-	set := func(key string, v any) func(*fixture) { return func(f *fixture) { f.config[key] = v } }
-	drop := func(key string) func(*fixture) { return func(f *fixture) { delete(f.config, key) } }
-	scaling := func(o object) func(*fixture) { return set("rope_scaling", o) }
-	tensor := func(name, dtype string, shape ...int) func(*fixture) {
-		return func(f *fixture) { f.tensors[name] = fixtureTensor{dtype, shape} }
+	set := func(key string, v any) func(*modeltest.Fixture) {
+		return func(f *modeltest.Fixture) { f.Config[key] = v }
+	}
+	drop := func(key string) func(*modeltest.Fixture) { return func(f *modeltest.Fixture) { delete(f.Config, key) } }
+	scaling := func(o object) func(*modeltest.Fixture) { return set("rope_scaling", o) }
+	tensor := func(name, dtype string, shape ...int) func(*modeltest.Fixture) {
+		return func(f *modeltest.Fixture) { f.Tensors[name] = modeltest.FixtureTensor{DType: dtype, Shape: shape} }
 	}
 	const layer = "model.layers.0."
 	sixes := []float64{1, 1, 1}
 	for _, tt := range []struct {
 		name, want string
-		do         func(*fixture)
+		do         func(*modeltest.Fixture)
 	}{
 		{"model type", "model_type: \"mamba\" is not supported, only llama, mistral, mixtral", set("model_type", "mamba")},
 		{"vocab missing", "vocab_size: is missing", drop("vocab_size")},
@@ -45,7 +48,7 @@ func TestRefused(t *testing.T) {
 		{"head dim odd", "head_dim: is 7", set("head_dim", 7)},
 		{"head dim zero", "head_dim: is 0", set("head_dim", 0)},
 		{"head dim missing", "num_attention_heads: is 6, which does not divide hidden_size 32", drop("head_dim")},
-		{"heads one each", "head_dim: is 1, must be even", func(f *fixture) { delete(f.config, "head_dim"); f.config["num_attention_heads"] = 32 }},
+		{"heads one each", "head_dim: is 1, must be even", func(f *modeltest.Fixture) { delete(f.Config, "head_dim"); f.Config["num_attention_heads"] = 32 }},
 		{"positions", "max_position_embeddings: is 0", set("max_position_embeddings", 0)},
 		{"positions huge", "max_position_embeddings: is 1000000000", set("max_position_embeddings", 1000000000)},
 		{"eps zero", "rms_norm_eps: is 0", set("rms_norm_eps", 0)},
@@ -72,9 +75,9 @@ func TestRefused(t *testing.T) {
 		{"longrope factor", "rope_scaling.attention_factor: is 0", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "attention_factor": 0})},
 		{"longrope partly", "rope_scaling.partial_rotary_factor: is 0.5", scaling(object{"rope_type": "longrope", "short_factor": sixes, "long_factor": sixes, "partial_rotary_factor": 0.5})},
 		{"llama3 factor", "rope_scaling.attention_factor: is 1.2", scaling(object{"rope_type": "linear", "factor": 2, "attention_factor": 1.2})},
-		{"two ropes", "rope_parameters: stands beside rope_scaling", func(f *fixture) {
-			f.config["rope_scaling"] = object{"rope_type": "default"}
-			f.config["rope_parameters"] = object{"rope_type": "default", "rope_theta": 10000.0}
+		{"two ropes", "rope_parameters: stands beside rope_scaling", func(f *modeltest.Fixture) {
+			f.Config["rope_scaling"] = object{"rope_type": "default"}
+			f.Config["rope_parameters"] = object{"rope_type": "default", "rope_theta": 10000.0}
 		}},
 		{"rope parameters", "rope_parameters.rope_theta: is 0", set("rope_parameters", object{"rope_type": "default", "rope_theta": 0})},
 
@@ -83,20 +86,20 @@ func TestRefused(t *testing.T) {
 		{"entries", "codebooks\": shape is [2 255 1 4]", tensor(layer+"mlp.up_proj.codebooks", "F16", 2, 255, 1, 4)},
 		{"one entry", "codebooks\": shape is [2 1 1 4]", tensor(layer+"mlp.up_proj.codebooks", "F16", 2, 1, 1, 4)},
 		{"codebook rank", "codebooks\": shape is [2 256 4]", tensor(layer+"mlp.up_proj.codebooks", "F16", 2, 256, 4)},
-		{"groups", "groups of 3 rows and 4 columns do not divide", func(f *fixture) {
-			delete(f.config, "quantization_config")
-			f.tensors[layer+"mlp.up_proj.codebooks"] = fixtureTensor{"F16", []int{2, 256, 3, 4}}
-			f.tensors[layer+"mlp.up_proj.codes"] = fixtureTensor{"I8", []int{16, 8, 2}}
-			f.tensors[layer+"self_attn.o_proj.codebooks"] = fixtureTensor{"F16", []int{2, 256, 3, 4}}
+		{"groups", "groups of 3 rows and 4 columns do not divide", func(f *modeltest.Fixture) {
+			delete(f.Config, "quantization_config")
+			f.Tensors[layer+"mlp.up_proj.codebooks"] = modeltest.FixtureTensor{DType: "F16", Shape: []int{2, 256, 3, 4}}
+			f.Tensors[layer+"mlp.up_proj.codes"] = modeltest.FixtureTensor{DType: "I8", Shape: []int{16, 8, 2}}
+			f.Tensors[layer+"self_attn.o_proj.codebooks"] = modeltest.FixtureTensor{DType: "F16", Shape: []int{2, 256, 3, 4}}
 		}},
 		{"scale for each group", "scales\": shape is [48 8 1 1], must be [48]", tensor(layer+"mlp.up_proj.scales", "F16", 48, 8, 1, 1)},
 		{"codes", "codes\": shape is [48 9 2], must be [48 8 2]", tensor(layer+"mlp.up_proj.codes", "I8", 48, 9, 2)},
 		{"codes turned around", "codes\": shape is [8 48 2], must be [48 8 2]: the model was saved after it had run on a CPU", tensor(layer+"mlp.up_proj.codes", "I8", 8, 48, 2)},
 		{"AQLM.rs", "up_proj.codes_120\": has the layout of AQLM.rs", tensor(layer+"mlp.up_proj.codes_120", "I8", 8, 2, 48)},
 		{"codes and weight", "both", tensor(layer+"mlp.up_proj.weight", "F16", 48, 32)},
-		{"bias switched off", "q_proj.bias\": exists, but attention_bias is false", func(f *fixture) {
-			f.config["attention_bias"] = false
-			f.tensors[layer+"self_attn.q_proj.bias"] = fixtureTensor{"F16", []int{36}}
+		{"bias switched off", "q_proj.bias\": exists, but attention_bias is false", func(f *modeltest.Fixture) {
+			f.Config["attention_bias"] = false
+			f.Tensors[layer+"self_attn.q_proj.bias"] = modeltest.FixtureTensor{DType: "F16", Shape: []int{36}}
 		}},
 		{"bias missing", "q_proj.bias\": is missing, but attention_bias is true", set("attention_bias", true)},
 		{"mlp bias missing", "gate_proj.bias\": is missing, but mlp_bias is true", set("mlp_bias", true)},
@@ -106,9 +109,9 @@ func TestRefused(t *testing.T) {
 		{"embedding type", "model.embed_tokens.weight\": type I16", tensor("model.embed_tokens.weight", "I16", 40, 32)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := newFixture()
+			f := modeltest.NewFixture()
 			tt.do(f)
-			_, err := build(f.write(t))
+			_, err := build(f.Write(t))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v, want an error with %q", err, tt.want)
 			}
@@ -123,50 +126,50 @@ func TestRefused(t *testing.T) {
 func TestAccepted(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		do    func(*fixture)
+		do    func(*modeltest.Fixture)
 		check func(m *models.Model) bool
 	}{
-		{"defaults", func(f *fixture) {
-			maps.DeleteFunc(f.config, func(key string, _ any) bool {
+		{"defaults", func(f *modeltest.Fixture) {
+			maps.DeleteFunc(f.Config, func(key string, _ any) bool {
 				return strings.HasPrefix(key, "rope") || key == "rms_norm_eps" || key == "hidden_act" || key == "max_position_embeddings" || key == "tie_word_embeddings"
 			})
 		}, func(m *models.Model) bool {
 			eps := m.Plan.Ops[1].F[0]
 			return m.Context == 2048 && eps == 1e-6 && near(freqs(m)[1], math.Pow(10000, -1.0/3))
 		}},
-		{"untied head of its own type", func(*fixture) {}, func(m *models.Model) bool {
+		{"untied head of its own type", func(*modeltest.Fixture) {}, func(m *models.Model) bool {
 			return m.Plan.Weights[len(m.Plan.Weights)-1].Name == "lm_head"
 		}},
-		{"tied in spite of a head", func(f *fixture) { f.config["tie_word_embeddings"] = true }, func(m *models.Model) bool {
+		{"tied in spite of a head", func(f *modeltest.Fixture) { f.Config["tie_word_embeddings"] = true }, func(m *models.Model) bool {
 			return m.Plan.Ops[len(m.Plan.Ops)-1].W[0] == m.Plan.Ops[0].W[0]
 		}},
-		{"quantized head", func(f *fixture) { delete(f.tensors, "lm_head.weight"); f.aqlm("lm_head", 40, 32) }, func(m *models.Model) bool {
+		{"quantized head", func(f *modeltest.Fixture) { delete(f.Tensors, "lm_head.weight"); f.AQLM("lm_head", 40, 32) }, func(m *models.Model) bool {
 			return m.Plan.Weights[len(m.Plan.Weights)-1].Encoding == plan.AQLM
 		}},
-		{"no announced scheme", func(f *fixture) { delete(f.config, "quantization_config") }, func(m *models.Model) bool {
+		{"no announced scheme", func(f *modeltest.Fixture) { delete(f.Config, "quantization_config") }, func(m *models.Model) bool {
 			return m.Scheme == "2x8g4 + dense"
 		}},
-		{"a bias without a switch", func(f *fixture) {
-			f.tensors["model.layers.1.self_attn.o_proj.bias"] = fixtureTensor{"F32", []int{32}}
+		{"a bias without a switch", func(f *modeltest.Fixture) {
+			f.Tensors["model.layers.1.self_attn.o_proj.bias"] = modeltest.FixtureTensor{DType: "F32", Shape: []int{32}}
 		}, func(m *models.Model) bool { return len(m.Plan.Weights) == 1+1+2*9+1+2 }},
-		{"flat scales", func(f *fixture) {
-			f.tensors["model.layers.0.mlp.up_proj.scales"] = fixtureTensor{"BF16", []int{48}}
+		{"flat scales", func(f *modeltest.Fixture) {
+			f.Tensors["model.layers.0.mlp.up_proj.scales"] = modeltest.FixtureTensor{DType: "BF16", Shape: []int{48}}
 		}, func(m *models.Model) bool { return true }},
-		{"linear", func(f *fixture) { f.config["rope_scaling"] = object{"type": "linear", "factor": 4.0} }, func(m *models.Model) bool {
+		{"linear", func(f *modeltest.Fixture) { f.Config["rope_scaling"] = object{"type": "linear", "factor": 4.0} }, func(m *models.Model) bool {
 			return near(freqs(m)[0], 0.25)
 		}},
-		{"equal longrope", func(f *fixture) {
-			f.config["rope_scaling"] = object{"rope_type": "longrope", "short_factor": []float64{1, 2, 4}, "long_factor": []float64{1, 2, 4}}
+		{"equal longrope", func(f *modeltest.Fixture) {
+			f.Config["rope_scaling"] = object{"rope_type": "longrope", "short_factor": []float64{1, 2, 4}, "long_factor": []float64{1, 2, 4}}
 		}, func(m *models.Model) bool { return near(freqs(m)[2], math.Pow(10000, -2.0/3)/4) }},
-		{"rope parameters", func(f *fixture) {
-			delete(f.config, "rope_theta")
-			f.config["rope_parameters"] = object{"rope_type": "default", "rope_theta": 500000.0}
+		{"rope parameters", func(f *modeltest.Fixture) {
+			delete(f.Config, "rope_theta")
+			f.Config["rope_parameters"] = object{"rope_type": "default", "rope_theta": 500000.0}
 		}, func(m *models.Model) bool { return near(freqs(m)[1], math.Pow(500000, -1.0/3)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := newFixture()
+			f := modeltest.NewFixture()
 			tt.do(f)
-			m, err := build(f.write(t))
+			m, err := build(f.Write(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,17 +195,17 @@ func near(got float32, want float64) bool { return math.Abs(float64(got)/want-1)
 // TestLlama3Frequencies compares with values written out by wavelength, as the scaling is defined.
 func TestLlama3Frequencies(t *testing.T) {
 	const factor, low, high, context, theta, dim = 8.0, 1.0, 4.0, 8192.0, 500000.0, 64
-	f := newFixture()
-	f.config["head_dim"], f.config["rope_theta"] = dim, theta
-	f.config["num_hidden_layers"], f.config["quantization_config"] = 1, nil
-	f.config["rope_scaling"] = object{
+	f := modeltest.NewFixture()
+	f.Config["head_dim"], f.Config["rope_theta"] = dim, theta
+	f.Config["num_hidden_layers"], f.Config["quantization_config"] = 1, nil
+	f.Config["rope_scaling"] = object{
 		"rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high, "original_max_position_embeddings": context,
 	}
 	for name, shape := range map[string][]int{"q_proj": {6 * dim, 32}, "k_proj": {2 * dim, 32}, "v_proj": {2 * dim, 32}, "o_proj": {32, 6 * dim}} {
-		maps.DeleteFunc(f.tensors, func(tensor string, _ fixtureTensor) bool { return strings.Contains(tensor, name) })
-		f.tensors["model.layers.0.self_attn."+name+".weight"] = fixtureTensor{"F16", shape}
+		maps.DeleteFunc(f.Tensors, func(tensor string, _ modeltest.FixtureTensor) bool { return strings.Contains(tensor, name) })
+		f.Tensors["model.layers.0.self_attn."+name+".weight"] = modeltest.FixtureTensor{DType: "F16", Shape: shape}
 	}
-	m, err := build(f.write(t))
+	m, err := build(f.Write(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,9 +235,9 @@ func TestLlama3Frequencies(t *testing.T) {
 
 // FuzzConfig builds the fixture's tensors under any config: an error or a valid plan, never a crash.
 func FuzzConfig(f *testing.F) {
-	seeds := append(slices.Collect(maps.Values(archFixtures())), newFixture(), tiedFixture())
+	seeds := append(slices.Collect(maps.Values(modeltest.ArchFixtures())), modeltest.NewFixture(), modeltest.TiedFixture())
 	for _, fx := range seeds {
-		dir := fx.write(f)
+		dir := fx.Write(f)
 		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 		if err != nil {
 			f.Fatal(err)
@@ -242,7 +245,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte(`{"model_type":"llama","hidden_size":32,"rope_scaling":{"rope_type":"longrope","short_factor":[],"long_factor":[]},"head_dim":1}`))
-	dir := newFixture().write(f)
+	dir := modeltest.NewFixture().Write(f)
 	weights, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
 	if err != nil {
 		f.Fatal(err)

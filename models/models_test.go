@@ -171,10 +171,10 @@ func TestSmolLM2(t *testing.T) {
 
 // TestDump shows the plans of small self-made checkpoints, one of each architecture at least.
 func TestDump(t *testing.T) {
-	all := archFixtures()
-	all["llama"], all["llama-tied-bias"] = newFixture(), tiedFixture()
+	all := modeltest.ArchFixtures()
+	all["llama"], all["llama-tied-bias"] = modeltest.NewFixture(), modeltest.TiedFixture()
 	for name, f := range all {
-		m, err := build(f.write(t))
+		m, err := build(f.Write(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,24 +1,35 @@
 package checkpoint
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"aquifer/gguf"
 	"aquifer/runtime/plan"
 )
 
 // Arch is a row of the table that maps the names of one architecture between Hugging Face checkpoints and GGUF files of
-// llama.cpp. Opening a GGUF and writing one (package convert) use the same row.
+// llama.cpp. Opening a GGUF and writing one (package convert) use the same row. The table is archtable.go.
 type Arch struct {
 	GGUF      string // general.architecture
 	ModelType string // model_type
-	Keys      []Key
-	Fixed     map[string]any // config values that llama.cpp implies by the architecture
-	Top       []Name         // modules that occur once
-	Layer     []Name         // modules of a layer; their names stand behind "blk.N." and "model.layers.N."
+	// When is a GGUF key that tells the row from an earlier one with the same general.architecture: it is there and
+	// not 0. Rows without it are told by KeyModelType only, which our own files have.
+	When  string
+	Keys  []Key
+	Fixed map[string]any // config values that llama.cpp implies by the architecture; nil for null
+	// Implied sets config values that llama.cpp derives from others, or from the tensors that there are, where the file
+	// does not state them. It may be nil, and it does not concern our own files, which state what the checkpoint stated.
+	Implied func(values map[string]any, has func(tensor string) bool)
+	Tied    bool   // the head is the embedding where tie_word_embeddings is absent
+	Top     []Name // modules that occur once
+	Layer   []Name // modules of a layer; their names stand behind "blk.N." and "model.layers.N."
 	// Pairing is how llama.cpp's own files lay out query and key rows.
 	Pairing plan.RopePairing
+	// ShiftedGains: llama.cpp's own files hold 1 + gain where the checkpoint holds the gain of a norm.
+	ShiftedGains bool
 }
 
 // Key pairs a config key with the GGUF key "ARCH.GGUF".
@@ -26,67 +37,80 @@ type Key struct {
 	HF, GGUF string
 	Float    bool // float32 in the GGUF, else uint32
 	// Default is the value of an absent config key: a number, another key, or a quotient "a/b" of two keys. A key
-	// without it is required.
+	// without it is required unless it is Optional.
 	Default string
+	// Optional: null, or absence without a default, leaves the GGUF key out.
+	Optional bool
 	// In is an object that newer configs hold the key in. It is carried over whole; the GGUF key repeats it.
 	In string
 }
 
 // Name pairs the names of a module: "self_attn.q_proj" and "attn_q". A part (weight, bias, codes, codebooks, scales)
-// follows in both.
-type Name struct{ HF, GGUF string }
-
-// Archs returns the table.
-func Archs() []Arch {
-	return []Arch{{
-		GGUF: "llama", ModelType: "llama",
-		Keys: []Key{
-			{HF: "vocab_size", GGUF: "vocab_size"},
-			{HF: "max_position_embeddings", GGUF: "context_length", Default: "2048"},
-			{HF: "hidden_size", GGUF: "embedding_length"},
-			{HF: "num_hidden_layers", GGUF: "block_count"},
-			{HF: "intermediate_size", GGUF: "feed_forward_length"},
-			{HF: "num_attention_heads", GGUF: "attention.head_count"},
-			{HF: "num_key_value_heads", GGUF: "attention.head_count_kv", Default: "num_attention_heads"},
-			{HF: "head_dim", GGUF: "attention.key_length", Default: "hidden_size/num_attention_heads"},
-			{HF: "head_dim", GGUF: "attention.value_length", Default: "hidden_size/num_attention_heads"},
-			{HF: "head_dim", GGUF: "rope.dimension_count", Default: "hidden_size/num_attention_heads"},
-			{HF: "rms_norm_eps", GGUF: "attention.layer_norm_rms_epsilon", Float: true, Default: "1e-6"},
-			{HF: "rope_theta", GGUF: "rope.freq_base", Float: true, Default: "10000", In: "rope_parameters"},
-		},
-		Fixed: map[string]any{"hidden_act": "silu"},
-		Top: []Name{
-			{"model.embed_tokens", "token_embd"},
-			{"model.norm", "output_norm"},
-			{"lm_head", "output"},
-		},
-		Layer: []Name{
-			{"input_layernorm", "attn_norm"},
-			{"self_attn.q_proj", "attn_q"},
-			{"self_attn.k_proj", "attn_k"},
-			{"self_attn.v_proj", "attn_v"},
-			{"self_attn.o_proj", "attn_output"},
-			{"post_attention_layernorm", "ffn_norm"},
-			{"mlp.gate_proj", "ffn_gate"},
-			{"mlp.up_proj", "ffn_up"},
-			{"mlp.down_proj", "ffn_down"},
-		},
-		Pairing: plan.RopeNeighbours,
-	}}
-}
+// follows in both. "%d" in both stands for the number of an expert. Stacked is the GGUF name under which llama.cpp
+// holds the weights of all experts in one tensor.
+type Name struct{ HF, GGUF, Stacked string }
 
 // ArchOf returns the row of a model_type.
 func ArchOf(modelType string) (Arch, bool) {
-	return find(func(a Arch) string { return a.ModelType }, modelType)
-}
-
-func find(field func(Arch) string, want string) (Arch, bool) {
 	archs := Archs()
-	i := slices.IndexFunc(archs, func(a Arch) bool { return field(a) == want })
+	i := slices.IndexFunc(archs, func(a Arch) bool { return a.ModelType == modelType })
 	if i < 0 {
 		return Arch{}, false
 	}
 	return archs[i], true
+}
+
+// Stated reports whether a file has to state the model_type, because general.architecture means another one.
+func (a Arch) Stated() bool {
+	archs := Archs()
+	i := slices.IndexFunc(archs, func(first Arch) bool { return first.GGUF == a.GGUF })
+	return archs[i].ModelType != a.ModelType
+}
+
+// archOfGGUF returns the row of a file.
+func archOfGGUF(f *gguf.File) (found Arch, err error) {
+	const key = "general.architecture"
+	name, ok, err := f.String(key)
+	if err != nil {
+		return Arch{}, err
+	}
+	if !ok {
+		return Arch{}, fmt.Errorf("key %s is missing", key)
+	}
+	stated, isStated, err := f.String(KeyModelType)
+	if err != nil {
+		return Arch{}, err
+	}
+	var known []string
+	for _, a := range Archs() {
+		if !slices.Contains(known, a.GGUF) {
+			known = append(known, a.GGUF)
+		}
+		if a.GGUF != name {
+			continue
+		}
+		fits := found.GGUF == ""
+		switch {
+		case isStated:
+			fits = a.ModelType == stated
+		case a.When != "":
+			n, _, err := f.Int(name + "." + a.When)
+			if err != nil {
+				return Arch{}, err
+			}
+			fits = n != 0
+		}
+		if fits {
+			found = a
+		}
+	}
+	switch {
+	case found.GGUF != "":
+		return found, nil
+	case isStated && slices.Contains(known, name):
+		return Arch{}, fmt.Errorf("%s: %.40q is not one of architecture %q", KeyModelType, stated, name)
+	}
+	return Arch{}, fmt.Errorf("%s: %.40q is not supported, only %s", key, name, strings.Join(known, ", "))
 }
 
 const (
@@ -104,6 +128,12 @@ func (a Arch) ToHF(tensor string) (name string, ok bool) {
 	return rename(tensor, layerGGUF, layerHF, a, func(n Name) (string, string) { return n.GGUF, n.HF })
 }
 
+// unstack returns the Hugging Face names of the parts of a tensor that holds all experts of a layer, with "%d" for the
+// expert.
+func (a Arch) unstack(tensor string) (format string, ok bool) {
+	return rename(tensor, layerGGUF, layerHF, a, func(n Name) (string, string) { return n.Stacked, n.HF })
+}
+
 func rename(tensor, from, to string, a Arch, pair func(Name) (from, to string)) (string, bool) {
 	dot := strings.LastIndexByte(tensor, '.')
 	if dot < 0 || !slices.Contains([]string{"weight", "bias", "codes", "codebooks", "scales"}, tensor[dot+1:]) {
@@ -113,16 +143,32 @@ func rename(tensor, from, to string, a Arch, pair func(Name) (from, to string)) 
 	names, prefix := a.Top, ""
 	if rest, ok := strings.CutPrefix(module, from); ok {
 		number, inner, ok := strings.Cut(rest, ".")
-		// Only the canonical spelling of a number: "blk.01." must not become a second name of layer 1.
-		if n, err := strconv.ParseUint(number, 10, 31); !ok || err != nil || strconv.FormatUint(n, 10) != number {
+		if !ok || !isNumber(number) {
 			return "", false
 		}
 		names, module, prefix = a.Layer, inner, to+number+"."
 	}
 	for _, n := range names {
-		if old, renamed := pair(n); old == module {
+		old, renamed := pair(n)
+		if before, after, numbered := strings.Cut(old, "%d"); numbered {
+			expert, ok := strings.CutPrefix(module, before)
+			if expert, ok = cutSuffix(expert, after, ok); ok && isNumber(expert) {
+				return prefix + strings.Replace(renamed, "%d", expert, 1) + part, true
+			}
+		} else if old != "" && old == module {
 			return prefix + renamed + part, true
 		}
 	}
 	return "", false
+}
+
+func cutSuffix(s, suffix string, ok bool) (string, bool) {
+	rest, has := strings.CutSuffix(s, suffix)
+	return rest, ok && has
+}
+
+// isNumber accepts the canonical spelling of a number only: "blk.01." must not become a second name of layer 1.
+func isNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return err == nil && strconv.FormatUint(n, 10) == s
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -13,14 +14,17 @@ import (
 
 // Keys of our own in a GGUF, beside those of llama.cpp.
 const (
-	KeyPairing   = "aqlm.rope_pairing"             // "half": rows are in the order of Hugging Face
+	KeyPairing   = "aqlm.rope_pairing"             // "half": rows and gains are those of Hugging Face
+	KeyModelType = "aqlm.config.model_type"        // where general.architecture stands for several
 	KeyConfig    = "aqlm.config."                  // prefix; config values for which llama.cpp has no key or not the precision
 	KeyScheme    = "aqlm."                         // prefix of the keys of quantization_config
 	KeyGenerate  = "aqlm.generation."              // prefix of the keys of generation_config.json
 	KeyEOS       = "aqlm.generation.eos_token_ids" // every id that ends an answer
 	KeyUnknown   = "aqlm.unknown_token_id"         // the configuration's, where the tokenizer has another or none
 	KeyLicense   = "aqlm.license"                  // text of the licence
-	ropeFreqs    = "rope_freqs.weight"             // llama.cpp's tensor of frequency divisors
+	ropeFreqs    = "rope_freqs.weight"             // llama.cpp's tensor of frequency divisors ...
+	ropeShort    = "rope_factors_short.weight"     // ... and those of short ...
+	ropeLong     = "rope_factors_long.weight"      // ... and long sequences
 	maxRopeFreqs = 1 << 12
 )
 
@@ -70,19 +74,9 @@ type ggufReader struct {
 }
 
 func (g *ggufReader) open() (*Checkpoint, error) {
-	name, ok, err := g.String("general.architecture")
-	if err != nil {
+	var err error
+	if g.arch, err = archOfGGUF(g.File); err != nil {
 		return nil, err
-	}
-	if !ok {
-		return nil, fmt.Errorf("key general.architecture is missing")
-	}
-	if g.arch, ok = find(func(a Arch) string { return a.GGUF }, name); !ok {
-		var known []string
-		for _, a := range Archs() {
-			known = append(known, a.GGUF)
-		}
-		return nil, fmt.Errorf("general.architecture: %.40q is not supported, only %s", name, strings.Join(known, ", "))
 	}
 	if n, _, err := g.Int("split.count"); err != nil || n > 1 {
 		return nil, cmpErr(err, fmt.Errorf("split.count: the model is split into %d files, which is not supported; merge them first", n))
@@ -118,7 +112,7 @@ func (g *ggufReader) readPairing() error {
 	case err != nil:
 		return err
 	case !ok:
-		g.c.pairing = g.arch.Pairing
+		g.c.pairing, g.c.shifted = g.arch.Pairing, g.arch.ShiftedGains
 	case pairing == PairingHalf:
 		g.c.pairing = plan.RopeHalf
 	case pairing == PairingNeighbours:
@@ -133,31 +127,70 @@ func (g *ggufReader) readPairing() error {
 // it matters is for the architecture's code.
 func (g *ggufReader) readTensors() error {
 	for _, t := range g.Tensors {
-		name, ok := g.arch.ToHF(t.Name)
-		if !ok {
-			name = t.Name
-		}
-		if _, taken := g.c.tensors[name]; taken {
-			return fmt.Errorf("tensor %q: its name %q is taken by another tensor", t.Name, name)
-		}
-		dims := slices.Clone(t.Dims)
-		slices.Reverse(dims)
-		shape, err := intShape(dims)
+		x, err := g.tensor(t)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
-		x := Tensor{Name: name, TypeName: t.Type.String(), Shape: shape, Stored: t.Size, File: g.name, r: g.r, off: t.Offset}
-		if x.DType, x.Bytes, err = presented(t); err != nil {
-			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		if err := g.enter(t.Name, x); err != nil {
+			return err
 		}
-		if x.DType != ggufType(t.Type) {
-			x.r, x.off = &blockReader{r: g.r, off: t.Offset, size: t.Size, t: t.Type, to: x.DType}, 0
-		}
-		g.c.add(x)
 	}
 	slices.Sort(g.c.names)
 	return nil
 }
+
+// tensor describes a tensor under its own name, as it is presented.
+func (g *ggufReader) tensor(t gguf.Tensor) (Tensor, error) {
+	dims := slices.Clone(t.Dims)
+	slices.Reverse(dims)
+	shape, err := intShape(dims)
+	if err != nil {
+		return Tensor{}, err
+	}
+	x := Tensor{Name: t.Name, TypeName: t.Type.String(), Shape: shape, Stored: t.Size, File: g.name, r: g.r, off: t.Offset}
+	if x.DType, x.Bytes, err = presented(t); err != nil {
+		return Tensor{}, err
+	}
+	if x.DType != ggufType(t.Type) {
+		x.r, x.off = &blockReader{r: g.r, off: t.Offset, size: t.Size, t: t.Type, to: x.DType}, 0
+	}
+	return x, nil
+}
+
+// enter adds a tensor of the file under the name that the table has for it. One that holds the weights of all experts
+// is entered expert by expert.
+func (g *ggufReader) enter(from string, x Tensor) error {
+	add := func(x Tensor) error {
+		if _, taken := g.c.tensors[x.Name]; taken {
+			return fmt.Errorf("tensor %q: its name %q is taken by another tensor", from, x.Name)
+		}
+		g.c.add(x)
+		return nil
+	}
+	format, stacked := g.arch.unstack(from)
+	if !stacked {
+		if name, ok := g.arch.ToHF(from); ok {
+			x.Name = name
+		}
+		return add(x)
+	}
+	if len(x.Shape) != 3 || x.Shape[0] > maxExperts || x.Bytes%int64(x.Shape[0]) != 0 || x.Stored%int64(x.Shape[0]) != 0 {
+		return fmt.Errorf("tensor %q: shape is %v, must be [experts, rows, columns]", from, x.Shape)
+	}
+	n := x.Shape[0]
+	x.Shape, x.Bytes, x.Stored = x.Shape[1:], x.Bytes/int64(n), x.Stored/int64(n)
+	for e := range n {
+		x.Name = strings.Replace(format, "%d", strconv.Itoa(e), 1)
+		if err := add(x); err != nil {
+			return err
+		}
+		x.off += x.Bytes
+	}
+	return nil
+}
+
+// maxExperts bounds the experts of a layer; published models have up to a few hundred.
+const maxExperts = 1 << 12
 
 func ggufType(t gguf.Type) plan.DType {
 	switch t {

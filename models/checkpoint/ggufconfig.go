@@ -38,6 +38,9 @@ func (g *ggufReader) readConfig() error {
 	if err := g.ropeScaling(values); err != nil {
 		return err
 	}
+	if _, ours := g.Get(KeyPairing); !ours && g.arch.Implied != nil {
+		g.arch.Implied(values, func(tensor string) bool { _, ok := g.c.tensors[tensor]; return ok })
+	}
 	if err := g.readScheme(values); err != nil {
 		return err
 	}
@@ -92,8 +95,7 @@ func jsonFloat(key string, raw any, v float64) (json.Number, error) {
 	return json.Number(text), nil
 }
 
-// ropeScaling maps llama.cpp's rope.scaling keys and its tensor of frequency divisors. The divisors become a longrope
-// with equal lists and no extension, which is the same function in the vocabulary of Hugging Face.
+// ropeScaling maps llama.cpp's rope.scaling keys and its tensors of frequency divisors.
 func (g *ggufReader) ropeScaling(values map[string]any) error {
 	prefix := g.arch.GGUF + ".rope.scaling."
 	kind, ok, err := g.String(prefix + "type")
@@ -101,6 +103,9 @@ func (g *ggufReader) ropeScaling(values map[string]any) error {
 		return err
 	}
 	scaling := map[string]any{}
+	if _, factors := g.c.tensors[ropeShort]; factors && (!ok || kind == "longrope" || kind == "none") {
+		ok, kind = true, "longrope"
+	}
 	if ok && kind != "none" {
 		scaling["rope_type"] = kind
 		for key, to := range map[string]string{"factor": "factor", "attn_factor": "attention_factor"} {
@@ -116,20 +121,48 @@ func (g *ggufReader) ropeScaling(values map[string]any) error {
 			}
 		}
 	}
-	t, ok := g.c.tensors[ropeFreqs]
-	if ok && !g.hasPrefix(KeyConfig+"rope_scaling.") {
-		if len(scaling) > 0 {
-			return fmt.Errorf("tensor %q together with %stype %q is not supported", ropeFreqs, prefix, kind)
-		}
-		factors, err := readFactors(t)
-		if err != nil {
+	if !g.hasPrefix(KeyConfig + "rope_scaling.") {
+		if err := g.ropeFactors(scaling, values); err != nil {
 			return err
 		}
-		scaling = map[string]any{"rope_type": "longrope", "short_factor": factors, "long_factor": factors}
-		values["original_max_position_embeddings"] = values["max_position_embeddings"]
 	}
 	if len(scaling) > 0 {
 		values["rope_scaling"] = scaling
+	}
+	return nil
+}
+
+// ropeFactors reads divisors: one tensor for all lengths becomes a longrope with equal lists and no extension, which
+// is the same function in the vocabulary of Hugging Face; two are its lists.
+func (g *ggufReader) ropeFactors(scaling, values map[string]any) error {
+	one, single := g.c.tensors[ropeFreqs]
+	short, two := g.c.tensors[ropeShort]
+	switch {
+	case single && (two || len(scaling) > 0):
+		return fmt.Errorf("tensor %q together with a rope scaling of type %v is not supported", ropeFreqs, scaling["rope_type"])
+	case single:
+		factors, err := readFactors(one)
+		if err != nil {
+			return err
+		}
+		scaling["rope_type"], scaling["short_factor"], scaling["long_factor"] = "longrope", factors, factors
+		values["original_max_position_embeddings"] = values["max_position_embeddings"]
+	case two:
+		long, ok := g.c.tensors[ropeLong]
+		if !ok {
+			return fmt.Errorf("tensor %q is missing beside %q", ropeLong, ropeShort)
+		}
+		for key, t := range map[string]Tensor{"short_factor": short, "long_factor": long} {
+			factors, err := readFactors(t)
+			if err != nil {
+				return err
+			}
+			scaling[key] = factors
+		}
+		// llama.cpp's key is beside the lists; where the architecture has no key of its own for it, it belongs there.
+		if values["original_max_position_embeddings"] != nil {
+			delete(scaling, "original_max_position_embeddings")
+		}
 	}
 	return nil
 }
@@ -179,7 +212,7 @@ func (g *ggufReader) readScheme(values map[string]any) error {
 	return nil
 }
 
-// overrides applies the keys behind KeyConfig: "aqlm.config.KEY" or "aqlm.config.OBJECT.KEY".
+// overrides applies the keys behind KeyConfig: "aqlm.config.KEY", "aqlm.config.OBJECT.KEY" and so on.
 func (g *ggufReader) overrides(values map[string]any) error {
 	for _, kv := range g.Metadata {
 		path, ok := strings.CutPrefix(kv.Key, KeyConfig)
@@ -190,17 +223,19 @@ func (g *ggufReader) overrides(values map[string]any) error {
 		if err != nil {
 			return err
 		}
-		object, key, nested := strings.Cut(path, ".")
-		if !nested {
-			values[path] = v
-			continue
+		if path == "model_type" {
+			continue // archOfGGUF has read it
 		}
-		m, ok := values[object].(map[string]any)
-		if !ok {
-			m = map[string]any{}
-			values[object] = m
+		at, keys := values, strings.Split(path, ".")
+		for _, object := range keys[:len(keys)-1] {
+			m, ok := at[object].(map[string]any)
+			if !ok {
+				m = map[string]any{}
+				at[object] = m
+			}
+			at = m
 		}
-		m[key] = v
+		at[keys[len(keys)-1]] = v
 	}
 	return nil
 }

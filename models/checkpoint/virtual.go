@@ -39,7 +39,7 @@ func Virtual(name string, config Config, tensors []VirtualTensor) (*Checkpoint, 
 			return nil, in(name, fmt.Errorf("tensor %.100q: %w", t.Name, err))
 		}
 		c.add(Tensor{
-			Name: t.Name, DType: t.DType, TypeName: strings.ToUpper(t.DType.String()), Shape: slices.Clone(t.Shape), Bytes: size,
+			Name: t.Name, DType: t.DType, TypeName: strings.ToUpper(t.DType.String()), Shape: slices.Clone(t.Shape), Bytes: size, Stored: size,
 			File: name, r: t.Data,
 		})
 	}

@@ -126,28 +126,70 @@ func sameConfig(t *testing.T, want, got checkpoint.Config) {
 
 func TestGoldenRoundTrip(t *testing.T) {
 	dir := modeltest.Golden(t)
-	entries, err := filepath.Glob(filepath.Join(dir, "llama-*"))
-	if err != nil || len(entries) < 10 {
-		t.Fatalf("golden llamas: %v, %v", entries, err)
+	entries, err := filepath.Glob(filepath.Join(dir, "*", "golden.json"))
+	if err != nil || len(entries) < 20 {
+		t.Fatalf("golden checkpoints: %v, %v", entries, err)
 	}
+	keep, files := t.TempDir(), []string(nil)
 	for _, path := range entries {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			c := open(t, path)
-			g, first := converted(t, c, Options{})
-			sameModel(t, c, g)
-			samePlan(t, c, g)
-			if g.RopePairing() != plan.RopeHalf || g.Format != checkpoint.GGUF || g.Name != c.Name {
-				t.Errorf("opened as %v, %v, %q", g.RopePairing(), g.Format, g.Name)
-			}
-			if !slices.Equal(g.Special().EOSIDs, c.Special().EOSIDs) || g.Special().BOSID != c.Special().BOSID {
-				t.Errorf("special ids %+v, want %+v", g.Special(), c.Special())
-			}
-			_, second := converted(t, g, Options{})
-			if !bytes.Equal(first, second) {
-				t.Error("converting the file again gives other bytes")
-			}
-		})
+		path = filepath.Dir(path)
+		t.Run(filepath.Base(path), func(t *testing.T) { files = append(files, roundTrip(t, path, keep)) })
 	}
+	t.Run("gguf-py", func(t *testing.T) { checkWithGGUFPy(t, files...) })
+}
+
+// TestArchRoundTrip does the same with checkpoints of every architecture that need no shared data.
+func TestArchRoundTrip(t *testing.T) {
+	all := modeltest.ArchFixtures()
+	all["llama"], all["llama-tied-bias"] = modeltest.NewFixture(), modeltest.TiedFixture()
+	newer := modeltest.ArchFixtures()["gemma3"]
+	delete(newer.Config, "rope_scaling")
+	newer.Config["rope_parameters"] = map[string]any{
+		"full_attention":    map[string]any{"rope_theta": 1e6, "rope_type": "linear", "factor": 8.0},
+		"sliding_attention": map[string]any{"rope_theta": 1e4, "rope_type": "default"},
+	}
+	all["gemma3 in the newer spelling"] = newer
+	for _, key := range []string{"mistral", "phi3", "gemma3"} {
+		none := modeltest.ArchFixtures()[key]
+		none.Config["sliding_window"] = nil
+		all[key+" without a window"] = none
+	}
+	none := modeltest.ArchFixtures()["gemma2"]
+	none.Config["attn_logit_softcapping"], none.Config["final_logit_softcapping"] = nil, nil
+	all["gemma2 without caps"] = none
+	keep, files := t.TempDir(), []string(nil)
+	for name, f := range all {
+		t.Run(name, func(t *testing.T) { files = append(files, roundTrip(t, f.Write(t), keep)) })
+	}
+	t.Run("gguf-py", func(t *testing.T) { checkWithGGUFPy(t, files...) })
+}
+
+// roundTrip converts a checkpoint, compares what comes back, and returns the file, which is in the folder keep.
+func roundTrip(t *testing.T, path, keep string) string {
+	t.Helper()
+	c := open(t, path)
+	g, first := converted(t, c, Options{})
+	sameModel(t, c, g)
+	samePlan(t, c, g)
+	if g.RopePairing() != plan.RopeHalf || g.GainsShifted() || g.Format != checkpoint.GGUF || g.Name != c.Name {
+		t.Errorf("opened as %v, %v, %v, %q", g.RopePairing(), g.GainsShifted(), g.Format, g.Name)
+	}
+	if !slices.Equal(g.Special().EOSIDs, c.Special().EOSIDs) || g.Special().BOSID != c.Special().BOSID {
+		t.Errorf("special ids %+v, want %+v", g.Special(), c.Special())
+	}
+	_, second := converted(t, g, Options{})
+	if !bytes.Equal(first, second) {
+		t.Error("converting the file again gives other bytes")
+	}
+	f, err := os.CreateTemp(keep, "*.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(first); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
 }
 
 // samePlan requires the architecture's code to make the same plan of both, constants and weight bindings included. With
@@ -371,7 +413,7 @@ func TestRefusals(t *testing.T) {
 		"missing key":   {map[string][]byte{"config.json": config(func(c map[string]any) { delete(c, "hidden_size") })}, Options{}, "hidden_size: is missing"},
 		"zero heads":    {map[string][]byte{"config.json": config(func(c map[string]any) { c["num_attention_heads"] = 0 })}, Options{}, "num_attention_heads: is 0"},
 		"negative":      {map[string][]byte{"config.json": config(func(c map[string]any) { c["num_hidden_layers"] = -1 })}, Options{}, "num_hidden_layers: is -1"},
-		"nested config": {map[string][]byte{"config.json": config(func(c map[string]any) { c["x"] = map[string]any{"y": map[string]any{"z": 1}} })}, Options{}, "x.y: has no GGUF form"},
+		"nested config": {map[string][]byte{"config.json": config(func(c map[string]any) { c["x"] = map[string]any{"y.z": 1} })}, Options{}, "x.y.z: has no GGUF form"},
 		"dotted key":    {map[string][]byte{"config.json": config(func(c map[string]any) { c["x.y"] = 1 })}, Options{}, "x.y: has no GGUF form"},
 		"tokens":        {map[string][]byte{"config.json": config(func(c map[string]any) { c["vocab_size"] = 260 })}, Options{}, "more than the vocabulary of 260"},
 		"tokenizer":     {map[string][]byte{"tokenizer.json": []byte("{")}, Options{}, "tokenizer.json"},

@@ -59,8 +59,14 @@ func (m *meta) license(l checkpoint.License) {
 
 // hyperparameters adds the architecture's own keys. Absent config values are written out as their defaults.
 func (m *meta) hyperparameters() error {
+	if m.arch.Stated() {
+		m.add(checkpoint.KeyModelType, m.arch.ModelType)
+	}
 	for _, k := range m.arch.Keys {
 		key := m.arch.GGUF + "." + k.GGUF
+		if cfg := m.c.Config; k.Optional && (cfg.Null(k.HF) || k.Default == "" && !cfg.Has(k.HF)) {
+			continue
+		}
 		if k.Float {
 			if err := m.float(key, k); err != nil {
 				return err
@@ -180,24 +186,32 @@ func (m *meta) rest() error {
 		if strings.Contains(key, ".") {
 			return cfg.Errorf(key, "has no GGUF form") // a dot separates an object from its keys there
 		}
-		object, isObject := value.(map[string]any)
-		if !isObject {
-			if err := m.value(cfg, key, checkpoint.KeyConfig+key, value); err != nil {
-				return err
-			}
-			continue
-		}
-		inner, _, err := cfg.Object(key)
-		if err != nil {
+		if err := m.nested(cfg, key, checkpoint.KeyConfig+key, value); err != nil {
 			return err
 		}
-		for _, name := range inner.Keys() {
-			if object[name] == nil {
-				continue
-			}
-			if err := m.value(inner, name, checkpoint.KeyConfig+key+"."+name, object[name]); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// nested adds a value or, of an object, all that it holds.
+func (m *meta) nested(cfg checkpoint.Config, field, key string, v any) error {
+	object, isObject := v.(map[string]any)
+	if !isObject {
+		return m.value(cfg, field, key, v)
+	}
+	inner, _, err := cfg.Object(field)
+	if err != nil {
+		return err
+	}
+	for _, name := range inner.Keys() {
+		if object[name] == nil {
+			continue
+		}
+		if strings.Contains(name, ".") {
+			return inner.Errorf(name, "has no GGUF form")
+		}
+		if err := m.nested(inner, name, key+"."+name, object[name]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -16,10 +16,11 @@ import (
 
 // sources lists the tensors of the file in its order: embedding, layers, final norm, head.
 func sources(c *checkpoint.Checkpoint, arch checkpoint.Arch, o Options) ([]gguf.Source, error) {
-	tied, _, err := c.Config.Bool("tie_word_embeddings")
+	tied, stated, err := c.Config.Bool("tie_word_embeddings")
 	if err != nil {
 		return nil, err
 	}
+	tied = tied || !stated && arch.Tied
 	p := &progress{call: o.Progress}
 	var list []gguf.Source
 	var compressed, head bool
