@@ -82,10 +82,16 @@ func (t *Tokenizer) exportTokens(m *Metadata) error {
 	for _, a := range t.added {
 		field := fmt.Sprintf("added token %q", a.Content)
 		switch {
-		case a.SingleWord || a.LStrip || a.RStrip:
-			return errUnsupported(field, "GGUF has no key for single_word, lstrip or rstrip")
+		case a.SingleWord:
+			return errUnsupported(field, "GGUF has no key for single_word")
 		case a.Normalized && len(t.normalizers) > 0:
 			return errUnsupported(field, "GGUF has no key for matching it in normalized text")
+		}
+		if a.LStrip {
+			m.LStrip = append(m.LStrip, a.ID)
+		}
+		if a.RStrip {
+			m.RStrip = append(m.RStrip, a.ID)
 		}
 	}
 	return nil
@@ -112,13 +118,11 @@ func (t *Tokenizer) exportByteLevel(m *Metadata, merges []merge) error {
 	case t.bpe.fuseUnk && t.bpe.unk >= 0:
 		return errUnsupported("model.fuse_unk", "GGUF has no key for it")
 	}
-	for _, p := range presets() {
-		if slices.Equal(p.splits, t.pre.splits) && p.nfc == nfc && p.ignoreMerges == t.bpe.ignoreMerges {
-			m.Pre = p.names[0]
-			return t.exportMerges(m, merges)
-		}
+	var err error
+	if m.Pre, err = t.exportPreset(nfc); err != nil {
+		return err
 	}
-	return errUnsupported("pre_tokenizer", "no GGUF name for it, with normalizer NFC: %v, ignore_merges: %v", nfc, t.bpe.ignoreMerges)
+	return t.exportMerges(m, merges)
 }
 
 func (t *Tokenizer) exportMerges(m *Metadata, merges []merge) error {

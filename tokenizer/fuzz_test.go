@@ -76,7 +76,7 @@ func FuzzEncodeDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	var byteLevel []*Tokenizer
-	for _, pre := range []string{"gpt-2", "smollm", "llama-bpe"} { // without normalization
+	for _, pre := range []string{"gpt-2", "smollm", "llama-bpe", "dbrx", "tekken", "gpt-4o", "default"} { // without normalization
 		m.Pre = pre
 		tok, err := FromMetadata(m)
 		if err != nil {
@@ -111,6 +111,8 @@ func FuzzMetadata(f *testing.F) {
 	f.Add("llama", "default", "<unk>\n<s>\n▁\na\nb\nab\n▁a\n▁ab\n<0x0A>", "2\n3\n1\n1\n1\n1\n1\n1\n6", "0\n0\n-5\n-6\n-7\n-1\n-2\n-2\n0", "", 1, 0, true, "ab ab\n<s>")
 	f.Add("llama", "metaspace-first", "▁\na\n▁a", "1\n1\n1", "0\n0\n0", "▁ a", -1, -1, true, " a a")
 	f.Add("gpt2", "smollm", "<s>\na\nb\nab\nĠ\nĠa\n[x]", "3\n1\n1\n1\n1\n1\n5", "", "a b\nĠ a", 0, -1, false, "ab a1 b")
+	f.Add("gpt2", "tekken", "a\nB\n1\naB", "", "", "a B", -1, -1, false, "aB Ba 水B 12")
+	f.Add("gpt2", "default", "a\n$\n1\n11", "", "", "1 1", -1, -1, false, "a$ 1111 a")
 	f.Add("gpt2", "qwen2", "a\na", "", "", "", -1, -1, false, "a")
 	f.Fuzz(func(t *testing.T, model, pre, tokens, types, scores, merges string, bos, unk int, flag bool, text string) {
 		m := Metadata{

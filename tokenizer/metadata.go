@@ -1,11 +1,11 @@
 package tokenizer
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // Metadata is a tokenizer as GGUF files state it, in their tokenizer.ggml.* keys.
@@ -18,6 +18,10 @@ type Metadata struct {
 	// Merges are "left right" in rank order. "gpt2" needs them. "llama" files usually have none and merge by
 	// score; where they are there, they count, which carries orders that scores cannot express.
 	Merges []string
+
+	// Added tokens that take the white space in front of them or behind them, ids ascending. The format has no keys for
+	// that; where a file's maker knows, these carry it.
+	LStrip, RStrip []int32
 
 	BOS, EOS, Unknown, Padding int32 // ids, -1 for none
 
@@ -43,29 +47,9 @@ const (
 	preMetaspaceAlways = "metaspace-always" // every stretch, unless a space is there
 )
 
-// A preset is a byte-level pipeline that GGUF knows by name.
-type preset struct {
-	names        []string // the first one is written
-	splits       []splitter
-	nfc          bool
-	ignoreMerges bool
-}
-
-// presets returns the pipelines FromMetadata builds and Metadata recognises.
-func presets() []preset {
-	digits := []splitter{digitSplit{individual: true}, scanSplit{patternGPT2}}
-	return []preset{
-		{names: []string{"gpt-2", "gpt2", "phi-2", "olmo", "mpt"}, splits: []splitter{scanSplit{patternGPT2}}},
-		{names: []string{"smollm", "starcoder", "refact"}, splits: digits},
-		{names: []string{"llama-bpe", "llama3", "llama-v3"}, splits: []splitter{scanSplit{patternLlama3}}, ignoreMerges: true},
-		{names: []string{"qwen2"}, splits: []splitter{scanSplit{patternQwen2}}, nfc: true},
-	}
-}
-
 // FromMetadata builds a tokenizer from GGUF keys. Model is "gpt2" (byte-level) or "llama" (SentencePiece); Pre is
-// one of "gpt-2", "smollm", "llama-bpe", "qwen2" and their aliases for the first, "" or "default" for the second.
-// Other names are refused: a tokenizer that is nearly right makes a model quietly worse. The error is a
-// *FormatError. Nothing of m is kept or changed.
+// one of the names in presets for the first, "" or "default" for the second. Other names are refused: a tokenizer that
+// is nearly right makes a model quietly worse. The error is a *FormatError. Nothing of m is kept or changed.
 func FromMetadata(m Metadata) (*Tokenizer, error) {
 	b := newBuilder()
 	if err := b.readTokens(&m); err != nil {
@@ -131,6 +115,27 @@ func (b *builder) readTokens(m *Metadata) error {
 			return errLimit("token_type", "more than %d added tokens", maxAdded)
 		}
 	}
+	return b.readStrips(m)
+}
+
+// readStrips marks the added tokens that take white space.
+func (b *builder) readStrips(m *Metadata) error {
+	for _, f := range []struct {
+		field string
+		ids   []int32
+		mark  func(*AddedToken)
+	}{
+		{"lstrip", m.LStrip, func(a *AddedToken) { a.LStrip = true }},
+		{"rstrip", m.RStrip, func(a *AddedToken) { a.RStrip = true }},
+	} {
+		for _, id := range f.ids { // added is in the order of ids
+			i, ok := slices.BinarySearchFunc(b.added, id, func(a AddedToken, id int32) int { return cmp.Compare(a.ID, id) })
+			if !ok {
+				return errInvalid(f.field, "%d is no added token", id)
+			}
+			f.mark(&b.added[i])
+		}
+	}
 	return nil
 }
 
@@ -164,25 +169,6 @@ func (b *builder) readIDs(m *Metadata) error {
 		t.suffix = []int32{t.eos}
 	}
 	return nil
-}
-
-func (b *builder) byteLevel(m *Metadata) error {
-	t := b.t
-	for _, p := range presets() {
-		for _, name := range p.names {
-			if name != m.Pre {
-				continue
-			}
-			t.pre.splits, t.pre.byteLevel = p.splits, true
-			t.bpe.ignoreMerges = p.ignoreMerges
-			if p.nfc {
-				t.normalizers = []normalizer{{kind: normUnicode, form: norm.NFC}}
-			}
-			t.decode.kind = decodeBytes
-			return b.readMergeStrings(m.Merges)
-		}
-	}
-	return errUnsupported("pre", "%q for model \"gpt2\"", m.Pre)
 }
 
 func (b *builder) sentencePiece(m *Metadata) error {

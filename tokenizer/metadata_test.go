@@ -110,6 +110,30 @@ func TestMetadataSays(t *testing.T) {
 	}
 }
 
+// TestMetadataStrips: tokens that take the white space beside them, as those of Phi-3 do, still do so.
+func TestMetadataStrips(t *testing.T) {
+	file := string(fixtureJSON(t, "spm"))
+	for content, flag := range map[string]string{"</s>": "rstrip", "<s>": "lstrip"} {
+		at := strings.Index(file, `"content":"`+content+`"`)
+		if at < 0 {
+			t.Fatalf("the fixture has no %s", content)
+		}
+		file = file[:at] + strings.Replace(file[at:], `"`+flag+`":false`, `"`+flag+`":true`, 1)
+	}
+	tok, err := Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := checkMetadata(t, tok, []string{"</s>\n The", "water </s> \t\n</s>  the", "the \n<s> water", "<s></s> ", " \u00a0<s>the"})
+	if !slices.Equal(m.LStrip, []int32{1}) || !slices.Equal(m.RStrip, []int32{2}) {
+		t.Errorf("lstrip %v, rstrip %v", m.LStrip, m.RStrip)
+	}
+	a, b := tok.Encode("</s>\n the", EncodeOptions{ParseSpecial: true}), tok.Encode("</s>the", EncodeOptions{ParseSpecial: true})
+	if !slices.Equal(a, b) {
+		t.Errorf("white space behind </s> counts: %v, %v", a, b)
+	}
+}
+
 func TestFromMetadataRefuses(t *testing.T) {
 	good := func() Metadata {
 		return Metadata{
@@ -129,9 +153,11 @@ func TestFromMetadataRefuses(t *testing.T) {
 		{"model", ErrUnsupported, func(m *Metadata) { m.Model = "bert" }},
 		{"model", ErrUnsupported, func(m *Metadata) { m.Model = "" }},
 		{"pre", ErrUnsupported, func(m *Metadata) { m.Pre = "llama-bpe" }},
-		{"pre", ErrUnsupported, func(m *Metadata) { m.Model, m.Pre = "gpt2", "default" }},
 		{"pre", ErrUnsupported, func(m *Metadata) { m.Model, m.Pre = "gpt2", "" }},
-		{"pre", ErrUnsupported, func(m *Metadata) { m.Model, m.Pre = "gpt2", "tekken" }},
+		{"pre", ErrUnsupported, func(m *Metadata) { m.Model, m.Pre = "gpt2", "viking" }},
+		{"lstrip", ErrInvalid, func(m *Metadata) { m.LStrip = []int32{1} }},
+		{"rstrip", ErrInvalid, func(m *Metadata) { m.RStrip = []int32{-1} }},
+		{"rstrip", ErrInvalid, func(m *Metadata) { m.RStrip = []int32{0, 9} }},
 		{"tokens", ErrInvalid, func(m *Metadata) { m.Tokens = nil }},
 		{"tokens", ErrLimit, func(m *Metadata) { m.Tokens = make([]string, maxVocab+1) }},
 		{"tokens[1]", ErrLimit, func(m *Metadata) { m.Tokens[1] = long }},

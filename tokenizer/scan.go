@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// Hand-written scanners for the three pre-token patterns most models use. Each returns the end of the pre-token
-// that starts at i < len(s); the pattern it implements stands above it. Backtracking engines give the same pieces
-// several times slower, and their cost on hostile text is unbounded.
+// Hand-written scanners for the pre-token patterns most models use; scan_case.go has two more. Each returns the end of
+// the pre-token that starts at i < len(s); the pattern it implements stands above it. Backtracking engines give the same
+// pieces several times slower, and their cost on hostile text is unbounded.
 
 type charClass uint8
 

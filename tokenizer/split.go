@@ -34,25 +34,38 @@ const (
 	patternGPT2   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 	patternLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 	patternQwen2  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	patternTekken = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	patternGPT4o  = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
 // scanSplit runs a scanner over the text. These patterns match every character, so there are no gaps.
 type scanSplit struct{ pattern string }
 
 func (p scanSplit) split(dst []span, s string, _ *regexBudget) []span {
-	next := scanGPT2
-	switch p.pattern {
-	case patternLlama3:
-		next = scanLlama3
-	case patternQwen2:
-		next = scanQwen2
-	}
+	next := scannerOf(p.pattern)
 	for i := 0; i < len(s); {
 		end := next(s, i)
 		dst = append(dst, span{i, end})
 		i = end
 	}
 	return dst
+}
+
+// scannerOf returns the scanner of a pattern, nil for patterns without one.
+func scannerOf(pattern string) func(s string, i int) int {
+	switch pattern {
+	case patternGPT2:
+		return scanGPT2
+	case patternLlama3:
+		return scanLlama3
+	case patternQwen2:
+		return scanQwen2
+	case patternTekken:
+		return scanTekken
+	case patternGPT4o:
+		return scanGPT4o
+	}
+	return nil
 }
 
 // digitSplit cuts out numbers, character by character or in runs.
@@ -177,11 +190,9 @@ type regexSplit struct {
 }
 
 func newRegexSplit(pattern string, b behavior, invert bool) (splitter, error) {
-	if !invert && b == isolated {
-		switch pattern {
-		case patternGPT2, patternLlama3, patternQwen2:
-			return scanSplit{pattern}, nil
-		}
+	// Where matches leave no gaps, keeping them and removing what is not a match are the same.
+	if keeps := !invert && b == isolated || invert && b == removed; keeps && scannerOf(pattern) != nil {
+		return scanSplit{pattern}, nil
 	}
 	re, err := regexp2.Compile(pattern, regexp2.None)
 	if err != nil {

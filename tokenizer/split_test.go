@@ -14,18 +14,18 @@ import (
 func TestScanners(t *testing.T) {
 	parts := []string{
 		"'s", "'S", "'ſ", "'re", "'RE", "'ll", "'lL", "'v", "'ve", "'", "''", "a", "Z", "é", "e\u0301", "水", "1", "²", "٣", "Ⅷ", " ", "  ", "\t", "\n", "\r\n", "\r",
-		"\u00a0", "\u2028", "\x85", "\x1c", "-", "...", "😀", "_", "\x00", "\u200d", "ǅ", "ʼ",
+		"\u00a0", "\u2028", "\x85", "\x1c", "-", "...", "😀", "_", "\x00", "\u200d", "ǅ", "ʼ", "Ab", "aB", "ÀÉ", "é", "\u0301", "ª", "/", "\n/",
 	}
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, pattern := range []string{patternGPT2, patternLlama3, patternQwen2} {
+	for _, pattern := range []string{patternGPT2, patternLlama3, patternQwen2, patternTekken, patternGPT4o} {
 		re, err := regexp2.Compile(pattern, regexp2.None)
 		if err != nil {
 			t.Fatal(err)
 		}
 		slow := &regexSplit{re: re}
-		for range 20000 {
+		for range 30000 {
 			var sb strings.Builder
-			for range rng.IntN(8) {
+			for range rng.IntN(10) {
 				sb.WriteString(parts[rng.IntN(len(parts))])
 			}
 			s := sb.String()

@@ -2,7 +2,7 @@ package tokenizer
 
 import "unicode"
 
-// Letters and numbers of Unicode 15.1 and 16.0 that Go 1.26's tables (15.0) lack and the reference knows. Made by
+// Letters, numbers and marks of Unicode 15.1 and 16.0 that Go 1.26's tables (15.0) lack and the reference knows. Made by
 // comparing Go's unicode package with Python's unicodedata2 16.0.0, code point by code point.
 var (
 	laterLetters = &unicode.RangeTable{
@@ -42,6 +42,46 @@ var (
 			{Lo: 0x16D70, Hi: 0x16D79, Stride: 1},
 			{Lo: 0x1CCF0, Hi: 0x1CCF9, Stride: 1},
 			{Lo: 0x1E5F1, Hi: 0x1E5FA, Stride: 1},
+		},
+	}
+	// Of laterLetters, those with case; none is a titlecase letter.
+	laterUpper = &unicode.RangeTable{
+		R16: []unicode.Range16{
+			{Lo: 0x1C89, Hi: 0x1C89, Stride: 1},
+			{Lo: 0xA7CB, Hi: 0xA7CC, Stride: 1},
+			{Lo: 0xA7DA, Hi: 0xA7DC, Stride: 2},
+		},
+		R32: []unicode.Range32{
+			{Lo: 0x10D50, Hi: 0x10D65, Stride: 1},
+		},
+	}
+	laterLower = &unicode.RangeTable{
+		R16: []unicode.Range16{
+			{Lo: 0x1C8A, Hi: 0x1C8A, Stride: 1},
+			{Lo: 0xA7CD, Hi: 0xA7CD, Stride: 1},
+			{Lo: 0xA7DB, Hi: 0xA7DB, Stride: 1},
+		},
+		R32: []unicode.Range32{
+			{Lo: 0x10D70, Hi: 0x10D85, Stride: 1},
+		},
+	}
+	laterMarks = &unicode.RangeTable{
+		R16: []unicode.Range16{
+			{Lo: 0x0897, Hi: 0x0897, Stride: 1},
+		},
+		R32: []unicode.Range32{
+			{Lo: 0x10D69, Hi: 0x10D6D, Stride: 1},
+			{Lo: 0x10EFC, Hi: 0x10EFC, Stride: 1},
+			{Lo: 0x113B8, Hi: 0x113C0, Stride: 1},
+			{Lo: 0x113C2, Hi: 0x113C2, Stride: 1},
+			{Lo: 0x113C5, Hi: 0x113C5, Stride: 1},
+			{Lo: 0x113C7, Hi: 0x113CA, Stride: 1},
+			{Lo: 0x113CC, Hi: 0x113D0, Stride: 1},
+			{Lo: 0x113D2, Hi: 0x113D2, Stride: 1},
+			{Lo: 0x113E1, Hi: 0x113E2, Stride: 1},
+			{Lo: 0x11F5A, Hi: 0x11F5A, Stride: 1},
+			{Lo: 0x1611E, Hi: 0x1612F, Stride: 1},
+			{Lo: 0x1E5EE, Hi: 0x1E5EF, Stride: 1},
 		},
 	}
 )

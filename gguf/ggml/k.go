@@ -23,7 +23,7 @@ func q2_K(dst []float32, b []byte) {
 			shift := uint(2*k) & 7
 			for group := range 2 {
 				s := scales[8*part+2*k+group]
-				dl, ml := d*float32(s&15), dmin*float32(s>>4)
+				dl, ml := d*float32(s&15), float32(dmin*float32(s>>4))
 				out := dst[128*part+32*k+16*group:][:16]
 				for i, v := range q[16*group:][:16] {
 					out[i] = float32(dl*float32(v>>shift&3)) - ml
@@ -70,9 +70,9 @@ func q4_K(dst []float32, b []byte) {
 	d, dmin, scales := scale(b), scale(b[2:]), b[4:16]
 	for pair := range 4 {
 		sc, m := groupScale(scales, 2*pair)
-		d0, m0 := d*sc, dmin*m
+		d0, m0 := d*sc, float32(dmin*m)
 		sc, m = groupScale(scales, 2*pair+1)
-		d1, m1 := d*sc, dmin*m
+		d1, m1 := d*sc, float32(dmin*m)
 		low, high := dst[64*pair:][:32], dst[64*pair+32:][:32]
 		for i, v := range b[16+32*pair:][:32] {
 			low[i] = float32(d0*float32(v&15)) - m0
@@ -85,9 +85,9 @@ func q5_K(dst []float32, b []byte) {
 	d, dmin, scales, h := scale(b), scale(b[2:]), b[4:16], b[16:48]
 	for pair := range 4 {
 		sc, m := groupScale(scales, 2*pair)
-		d0, m0 := d*sc, dmin*m
+		d0, m0 := d*sc, float32(dmin*m)
 		sc, m = groupScale(scales, 2*pair+1)
-		d1, m1 := d*sc, dmin*m
+		d1, m1 := d*sc, float32(dmin*m)
 		low, high, shift := dst[64*pair:][:32], dst[64*pair+32:][:32], uint(2*pair)&7
 		for i, v := range b[48+32*pair:][:32] {
 			fifth := h[i] >> shift

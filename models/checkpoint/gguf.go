@@ -21,6 +21,8 @@ const (
 	KeyGenerate  = "aqlm.generation."              // prefix of the keys of generation_config.json
 	KeyEOS       = "aqlm.generation.eos_token_ids" // every id that ends an answer
 	KeyUnknown   = "aqlm.unknown_token_id"         // the configuration's, where the tokenizer has another or none
+	KeyLStrip    = "aqlm.tokenizer.lstrip"         // ids of added tokens that take the white space in front of them
+	KeyRStrip    = "aqlm.tokenizer.rstrip"         // and behind them
 	KeyLicense   = "aqlm.license"                  // text of the licence
 	ropeFreqs    = "rope_freqs.weight"             // llama.cpp's tensor of frequency divisors ...
 	ropeShort    = "rope_factors_short.weight"     // ... and those of short ...

@@ -313,6 +313,11 @@ func TestGGUFRefuses(t *testing.T) {
 	for _, entry := range []kv{
 		{Key: "tokenizer.ggml.model", Value: "bert"},
 		{Key: "tokenizer.ggml.pre", Value: "unheard-of"},
+		{Key: "tokenizer.ggml.pre", Value: nil},
+		{Key: "aqlm.tokenizer.rstrip", Value: []int32{0}}, // a normal token
+		{Key: "aqlm.tokenizer.rstrip", Value: []int64{1<<32 + 3}},
+		{Key: "aqlm.tokenizer.lstrip", Value: []int32{-1}},
+		{Key: "aqlm.tokenizer.lstrip", Value: "3"},
 		{Key: "tokenizer.ggml.merges", Value: []string{"a x"}},
 		{Key: "tokenizer.ggml.merges", Value: "a b"},
 		{Key: "tokenizer.ggml.token_type", Value: []int32{1}},
@@ -327,6 +332,39 @@ func TestGGUFRefuses(t *testing.T) {
 		}
 		_, err = c.Tokenizer()
 		wantError(t, err, "dir/file.gguf")
+	}
+}
+
+// TestStrips: which tokens take the white space behind them is in the file if we wrote it, and known for Phi-3.
+func TestStrips(t *testing.T) {
+	phi := []gguf.KV{
+		{Key: "tokenizer.ggml.model", Value: "llama"},
+		{Key: "tokenizer.ggml.tokens", Value: []string{"<s>", "a", "<|user|>", "<|end|>"}},
+		{Key: "tokenizer.ggml.token_type", Value: []int32{3, 1, 4, 3}},
+		{Key: "tokenizer.ggml.scores", Value: []float32{0, -1, 0, 0}},
+	}
+	for _, test := range []struct {
+		name    string
+		entries []gguf.KV
+		want    []int32
+	}{
+		{"Phi-3 mini", nil, []int32{2, 3}},
+		{"phi3", nil, []int32{2, 3}},
+		{"Phi-4", nil, nil},
+		{"Phi-3 of ours", []gguf.KV{{Key: "aqlm.rope_pairing", Value: "half"}}, nil},
+		{"ours", []gguf.KV{{Key: "aqlm.tokenizer.rstrip", Value: []int32{3}}}, []int32{3}},
+	} {
+		c, err := openBytes(pack(t, append(append(llamaMeta(), phi...), test.entries...), llamaTensors(), gguf.KV{Key: "general.name", Value: test.name}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.vocabulary()
+		if err != nil || !slices.Equal(m.RStrip, test.want) || m.LStrip != nil {
+			t.Errorf("%s: %v, %v, %v", test.name, m.RStrip, m.LStrip, err)
+		}
+		if _, err := c.Tokenizer(); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 

@@ -267,6 +267,25 @@ func TestTiny(t *testing.T) {
 	}
 }
 
+// TestStrips carries over tokens that take white space beside them.
+func TestStrips(t *testing.T) {
+	text := bytes.ReplaceAll(modeltest.TinyTokenizer(), []byte(`"rstrip":false`), []byte(`"rstrip":true`))
+	text = bytes.Replace(text, []byte(`"lstrip":false`), []byte(`"lstrip":true`), 1)
+	c := open(t, modeltest.TinyLlama(t, map[string][]byte{"tokenizer.json": text}))
+	g, b := converted(t, c, Options{})
+	sameTokenizer(t, c, g, "hello<|im_end|> \n hello", " <|im_start|>\n hello <|im_end|>\n")
+	f, err := gguf.Read(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, _, _ := f.Ints("aqlm.tokenizer.rstrip"); !slices.Equal(ids, []int64{256, 257}) {
+		t.Errorf("rstrip %v", ids)
+	}
+	if ids, _, _ := f.Ints("aqlm.tokenizer.lstrip"); !slices.Equal(ids, []int64{256}) {
+		t.Errorf("lstrip %v", ids)
+	}
+}
+
 // sameTokenizer requires both tokenizers to give the same ids and texts.
 func sameTokenizer(t *testing.T, a, b *checkpoint.Checkpoint, texts ...string) {
 	t.Helper()

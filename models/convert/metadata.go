@@ -320,6 +320,12 @@ func (m *meta) tokens() error {
 	m.add(ggml+"add_bos_token", t.AddBOS)
 	m.add(ggml+"add_eos_token", t.AddEOS)
 	m.add(ggml+"add_space_prefix", t.AddSpacePrefix)
+	if t.LStrip != nil {
+		m.add(checkpoint.KeyLStrip, t.LStrip)
+	}
+	if t.RStrip != nil {
+		m.add(checkpoint.KeyRStrip, t.RStrip)
+	}
 	m.specials(t)
 	return nil
 }
