@@ -96,6 +96,7 @@ type Engine struct {
 	info     Info
 	eos      []int32 // ids that end an answer, ascending
 	bos      int32   // what a chat prompt must start with; -1 for nothing
+	longFrom int     // of the plan
 	prog     backends.Program
 	pool     *kv.Pool
 	closed   chan struct{} // the loop has ended
@@ -143,7 +144,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{})}
+	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom()}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {

@@ -88,9 +88,16 @@ func goldenEngine(t testing.TB, name string, change func(*Config)) (*Engine, gol
 // TestGolden compares greedy answers with the reference implementation's, alone and four at a time, with steps that
 // cut the prompts into chunks.
 func TestGolden(t *testing.T) {
-	for _, tt := range []struct{ seqs, step int }{{1, 256}, {1, 19}, {4, 24}} {
+	for _, tt := range []struct {
+		model      string
+		seqs, step int
+	}{
+		{"llama-2x8g8", 1, 256}, {"llama-2x8g8", 1, 19}, {"llama-2x8g8", 4, 24}, {"mixtral-2x8g8", 4, 24},
+		// The prompt of 33 turns long at its eighth token, in the middle of the others' work; that of 150 is long.
+		{"phi3-longrope-2x8g8", 1, 256}, {"phi3-longrope-2x8g8", 4, 24},
+	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
-			e, want := goldenEngine(t, "llama-2x8g8", func(c *Config) { c.MaxSeqs, c.StepTokens = tt.seqs, tt.step })
+			e, want := goldenEngine(t, tt.model, func(c *Config) { c.MaxSeqs, c.StepTokens = tt.seqs, tt.step })
 			var streams []*Stream
 			for _, p := range want.Prompts {
 				streams = append(streams, generate(t, e, t.Context(), Request{Prompt: p.IDs, MaxTokens: len(p.GreedyIDs), Key: "k"}))

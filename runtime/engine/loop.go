@@ -91,7 +91,7 @@ func (e *Engine) build() {
 	for _, w := range e.loop.work {
 		q := w.Seq.Owner.(*sequence)
 		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
-		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks})
+		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens)})
 		for row := len(s.Tokens) - w.Rows; row < len(s.Tokens); row++ {
 			s.Out = append(s.Out, int32(row))
 		}
@@ -181,6 +181,9 @@ func (e *Engine) commit() {
 			e.release(q)
 		case e.loop.open[i] && !q.raw:
 			e.sched.Append(&q.Seq)
+			if q.Len == e.longFrom+1 && e.longFrom > 0 {
+				e.sched.Rewind(&q.Seq) // the sequence counts as long from here on: its keys have to be made anew
+			}
 		}
 	}
 }

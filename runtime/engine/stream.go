@@ -44,6 +44,7 @@ type Stream struct {
 	finish Finish
 	usage  *Usage
 	err    error         // what Next returns when the text has been read
+	left   error         // the context's, once Next has returned it: nothing follows
 	row    []float32     // the result of a request for logits
 	scores []float64     // the result of a request for scores
 	ready  chan struct{} // capacity 1: there may be something to read
@@ -61,7 +62,7 @@ func newStream(ctx context.Context) *Stream {
 func (s *Stream) Next() (Delta, error) {
 	for {
 		s.mu.Lock()
-		if len(s.text) > 0 || s.finish != "" {
+		if s.left == nil && (len(s.text) > 0 || s.finish != "") {
 			d := Delta{Text: string(s.text), Tokens: s.tokens, Finish: s.finish, Usage: s.usage}
 			s.text, s.tokens = s.text[:0], 0
 			if s.finish != "" {
@@ -74,6 +75,7 @@ func (s *Stream) Next() (Delta, error) {
 		if err == nil {
 			// Before the next look: the engine cancels the context when it has completed or failed the stream.
 			err = s.ctx.Err()
+			s.left = err
 		}
 		s.mu.Unlock()
 		if err != nil {

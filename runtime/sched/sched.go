@@ -187,6 +187,14 @@ func (s *Scheduler) Append(q *Seq) {
 	q.Len++
 }
 
+// Rewind makes a running sequence run all of its tokens once more, to choose the next one: what is cached of them no
+// longer counts. It keeps its blocks.
+func (s *Scheduler) Rewind(q *Seq) {
+	if q.state == running {
+		q.done, q.from = 0, q.Len-1
+	}
+}
+
 // End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended.
 func (s *Scheduler) End(q *Seq) {
 	l := q.lane

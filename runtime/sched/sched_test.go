@@ -318,3 +318,41 @@ func TestScored(t *testing.T) {
 	// Three sequences own a row each; of the other 21 the two prompts get 10.
 	round(map[*Seq]Work{answer: {Pos: 2, N: 1, Rows: 1}, scored: {Pos: 86, N: 11, Rows: 11}, other: {Pos: 0, N: 11, Rows: 11}})
 }
+
+// TestRewind: a sequence that starts over runs all of its tokens again, in the order and with the one result that a new
+// one would have, and keeps its blocks.
+func TestRewind(t *testing.T) {
+	pool := kv.NewPool(8)
+	s := New(Config{Seqs: 2, StepTokens: 16, MixTokens: 16}, pool)
+	q := &Seq{Len: 20, Max: 60}
+	if err := s.Add(q, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	step := func(pos, n, rows int, logits bool) {
+		t.Helper()
+		r := s.Round(time.Time{})
+		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits}) {
+			t.Fatalf("work %+v", r.Work)
+		}
+		s.Ran(r.Work[0])
+	}
+	step(0, 16, 0, false)
+	step(16, 4, 1, true)
+	s.Append(q)
+	step(20, 1, 1, true)
+	s.Append(q)
+	free := pool.Free()
+	s.Rewind(q)
+	step(0, 16, 0, false)
+	step(16, 6, 1, true)
+	s.Append(q)
+	step(22, 1, 1, true)
+	if pool.Free() != free {
+		t.Errorf("%d blocks are free, %d were", pool.Free(), free)
+	}
+	s.End(q)
+	s.Rewind(q)
+	if r := s.Round(time.Time{}); len(r.Work) != 0 || pool.Free() != 8 {
+		t.Errorf("work %+v behind the end", r.Work)
+	}
+}
