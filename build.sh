@@ -224,27 +224,56 @@ do_race() {
 	go test -short -race -tags $TAGS -run '^Test(Pool|Progress|CloseOrder|Memory)' ./backends/cpu
 }
 
-# The kernels of arm64 on another machine: cross-compiled, and run by an emulator of processors without and with what
-# the levels ask for. Slow, so it runs what reaches every op, encoding and level once; "all" runs everything.
+# What of the tests of backends/cpu runs by default under an emulator of arm64 for a level: every op, encoding and way
+# to store a weight, and the small tests. On arm64 fast is the same as exact.
+arm64_selection() {
+	local c=TestConformance/^$1\$/3_threads
+	local IFS='|'
+	local tests=(
+		Test{Kernels,NoAbort,OpenRefuses,CompileRefuses,CloseOrder,Memory,Garbage}
+		"$c/^(linear|aqlm)\$/././exact" "$c/^(ops|attention|nonfinite|program)\$"
+		"$c/experts/(route|mix|broken)" "$c/experts/product/-34x160/exact" "$c/models/traced-[0-3]" "$c/models/random-[37]/exact"
+	)
+	say "${tests[*]}"
+}
+
+# The kernels of arm64 on another machine: cross-compiled, and run under an emulator of a processor without dot
+# products and of one with them.
 do_arm64() {
-	local cpu args=(-test.short) test=$PWD/bin/arm64/cpu.test sysroot=/usr/aarch64-linux-gnu
+	local processors=(cortex-a53 neoverse-n1) levels=(baseline dotprod) args=("$@")
+	local dir=$PWD/bin/arm64 needed i pids=() failed=
 	need_go
 	if [ "$(host_target)" = linux_arm64 ]; then
-		note "SKIP arm64: this machine is one, its kernels are tested by units"
+		note "SKIP arm64: this machine is one, units tests its kernels"
 		return
 	fi
-	for cpu in aarch64-linux-gnu-gcc qemu-aarch64; do
-		if ! command -v $cpu >/dev/null; then
-			note "SKIP arm64: no $cpu (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)"
+	for needed in aarch64-linux-gnu-gcc qemu-aarch64; do
+		if ! command -v $needed >/dev/null; then
+			note "SKIP arm64: no $needed (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)"
 			return
 		fi
 	done
 	build_kernels linux_arm64
-	GOOS=linux GOARCH=arm64 go test -c -tags $TAGS -o "$test" ./backends/cpu
-	for cpu in cortex-a53 neoverse-n1; do
-		say "processor $cpu"
-		(cd $KERNELS && qemu-aarch64 -cpu $cpu -L $sysroot "$test" -test.v "${args[@]}" "$@")
+	GOOS=linux GOARCH=arm64 go test -c -tags $TAGS -o "$dir/cpu.test" ./backends/cpu
+	for i in 0 1; do
+		case ${1:-} in
+		"") args=(-test.short -test.run "$(arm64_selection "${levels[i]}")") ;;
+		all) args=(-test.timeout 0) ;;
+		esac
+		(cd $KERNELS && qemu-aarch64 -cpu "${processors[i]}" -L /usr/aarch64-linux-gnu "$dir/cpu.test" -test.v "${args[@]}") \
+			>"$dir/${processors[i]}.log" 2>&1 &
+		pids[i]=$!
 	done
+	for i in 0 1; do
+		wait "${pids[i]}" || failed="$failed ${processors[i]}"
+		say "== ${processors[i]}"
+		cat "$dir/${processors[i]}.log"
+	done
+	for i in 0 1; do
+		say "${processors[i]}: $(grep -c -- '--- PASS' "$dir/${processors[i]}.log") passed," \
+			"$(grep -c -- '--- FAIL' "$dir/${processors[i]}.log") failed"
+	done
+	[ -z "$failed" ]
 }
 
 do_units() {
@@ -262,7 +291,7 @@ do_test() {
 	local logs=bin/test step start failed=
 	compile ""
 	rm -rf $logs && mkdir -p $logs
-	for step in lint cross race units; do
+	for step in lint cross race units arm64; do
 		start=$SECONDS
 		if ./build.sh "$step" >"$logs/$step.log" 2>&1; then
 			say "$step: passed, $((SECONDS - start)) s" | tee -a $logs/summary
@@ -278,7 +307,7 @@ do_test() {
 	printf '\nskipped:\n'
 	{
 		skips $logs/units.log
-		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log
+		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log $logs/arm64.log
 	} | grep . || say "  nothing"
 	printf '\npackages:\n'
 	grep -E '^(ok|FAIL|\?)[[:space:]]' $logs/units.log || true
@@ -310,11 +339,13 @@ usage: ./build.sh VERB
 
   build [TAG]   build bin/aquifer with its kernels; the tag nomodel leaves the embedded model out
   run [ARGS]    build if needed, then aquifer run ARGS: ./build.sh run "Why is the sky blue?"
-  test          everything that can run here: lint, cross, race and units
+  test          everything that can run here: lint, cross, race, units and arm64
   lint          gofumpt, go vet, staticcheck, shellcheck
   cross         build and vet for the other platforms
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
+  arm64 [all]   the kernels of arm64 under an emulator: a selection, all tests, or what test flags say, as in
+                ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   clean         remove what build.sh made
@@ -324,7 +355,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | bench | fuzz | clean | help) "do_$verb" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | bench | fuzz | clean | help) "do_$verb" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,7 @@ type diagnosis struct {
 	Backends  []backendReport `json:"backends"`
 	Levels    []levelReport   `json:"levels"`
 	Chosen    string          `json:"chosen"`
+	Level     string          `json:"level"`
 	Model     string          `json:"embedded_model,omitempty"`
 	Features  []string        `json:"cpu_features"`
 }
@@ -76,18 +78,21 @@ func diagnose() diagnosis {
 		CPU: cpuid.CPU.BrandName, Cores: cpuid.CPU.PhysicalCores, Logical: runtime.NumCPU(),
 		Usable: runtime.GOMAXPROCS(0), Threads: cpu.DefaultThreads(), Features: cpuid.CPU.FeatureSet(),
 	}
-	if d.CPU == "" {
-		d.CPU = "unknown"
-	}
 	d.Memory, d.Available = memory()
 	for _, l := range cpu.Levels() {
 		d.Levels = append(d.Levels, levelReport{l.Name, l.OK, l.Why})
 	}
 	c, err := cpu.Open(cpu.Config{})
+	if d.CPU == "" && err == nil {
+		d.CPU = c.Info().Device
+	}
+	if d.CPU == "" {
+		d.CPU = "unknown"
+	}
 	d.Backends = append(d.Backends, reportBackend("cpu", c, err), reportBackend("ref", ref.New(1), nil))
 	for _, b := range d.Backends {
 		if b.OK {
-			d.Chosen = b.Name
+			d.Chosen, d.Level = b.Name, b.Level
 			break
 		}
 	}
@@ -134,7 +139,7 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 			row("", "level %s, kernel library %s", r.Level, r.BuildID)
 		}
 	}
-	row("chosen", "%s", d.Chosen)
+	row("chosen", "%s, level %s%s", d.Chosen, d.Level, d.whyLevel())
 	if d.Model == "" {
 		row("model", "none embedded")
 	} else {
@@ -145,6 +150,18 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// whyLevel says why the chosen backend runs on its level and not on the next.
+func (d diagnosis) whyLevel() string {
+	i := slices.IndexFunc(d.Levels, func(l levelReport) bool { return l.Name == d.Level })
+	switch {
+	case i < 0:
+		return ""
+	case i == len(d.Levels)-1:
+		return ", the highest there is"
+	}
+	return fmt.Sprintf(": %s %s", d.Levels[i+1].Name, d.Levels[i+1].Why)
 }
 
 func verdict(ok bool, why string) string {
