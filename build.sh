@@ -185,10 +185,11 @@ do_units() {
 	go test -v -shuffle=on -tags $TAGS ./...
 }
 
-# skips prints every skipped test of a verbose log with the reason it gave.
+# skips prints every skipped test of a verbose log with the reason it gave, which stands where the test ran.
 skips() {
-	awk '/^ *--- SKIP: /  { print "  " $3 ": " reason; reason = "no reason given" }
-	     /^ +[^ ]+\.go:[0-9]+: / { reason = $0; sub(/^ +[^ ]+: /, "", reason) }' "$@" | sort -u
+	awk '/^=== (RUN|NAME|CONT) /   { test = $3 }
+	     /^ +[^ ]+\.go:[0-9]+: / { reason[test] = $0; sub(/^ +[^ ]+: /, "", reason[test]) }
+	     /^ *--- SKIP: /          { print "  " $3 ": " ($3 in reason ? reason[$3] : "no reason given") }' "$@" | sort -u
 }
 
 do_test() {
