@@ -58,13 +58,19 @@ func (a *app) benchCommand() *cobra.Command {
 			"combinations are measured.\n\n" +
 			"--synthetic measures a model that is not there: the shape of a published one with random weights in any\n" +
 			"scheme. It is as fast and as large as the real one. The schemes are KxBgG, as in 2x8g8, f16 and q8_0; the\n" +
-			"shapes are " + wrapped(synthetic.Shapes(), 100) + ".",
+			"shapes are " + wrapped(synthetic.Shapes(), 100) + ".\n\n" +
+			"--kernels measures single products, matrix times tokens, on cold weights: for every shape, encoding, level,\n" +
+			"precision, number of threads (1 and all) and of tokens the billions of weights a second, the arithmetic, the\n" +
+			"share of the speed of merely reading the weights, and the error against float64, with Gaussian inputs and with\n" +
+			"a hundredth of the columns eight times as large. Flags that are given narrow it down. -r is the number of rounds.",
 		Example: "  aquifer bench ./Llama-3.2-1B-Instruct-AQLM -p 512 -n 128 -r 3\n" +
 			"  aquifer bench -p 128,512 -n 64 -d 0,1024 -t 1,2 -o json\n" +
 			"  aquifer bench --synthetic llama-2-7b:2x8g8\n" +
-			"  aquifer bench --synthetic llama-2-70b:1x16g8 --plan-only",
+			"  aquifer bench --synthetic llama-2-70b:1x16g8 --plan-only\n" +
+			"  aquifer bench --kernels --encodings 2x8g8,f16 -b 1,64 --level avx2",
 	}
-	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "output"}, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "output"}, deviceKnobs,
+		[]string{"kernels", "shapes", "encodings", "batch"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {
@@ -72,6 +78,12 @@ func (a *app) benchCommand() *cobra.Command {
 		}
 		if path != "" && s.str("synthetic") != "" {
 			return usageErrorf("two models: %s and --synthetic %s; name one", path, s.str("synthetic"))
+		}
+		if s.boolean("kernels") {
+			if path != "" || s.str("synthetic") != "" || s.boolean("plan-only") {
+				return usageErrorf("--kernels measures no model: leave out the model, --synthetic and --plan-only")
+			}
+			return a.benchKernels(s)
 		}
 		return a.bench(s, path)
 	})

@@ -66,6 +66,13 @@ var knobs = []knob{
 	{name: "repetitions", short: "r", def: 5, min: 1, max: 1000, help: "measurements of each test"},
 	{name: "n-depth", short: "d", def: []int{0}, max: 1 << 20, help: "tokens that the context holds before a test"},
 	{name: "synthetic", def: "", help: "SHAPE:SCHEME instead of a model: a published shape with random weights, made on the spot"},
+	{name: "kernels", def: false, help: "measure single products on cold weights instead of a model"},
+	{name: "shapes", def: "4096x4096", help: "ROWSxCOLS of the matrices of --kernels, separated by commas"},
+	{
+		name: "encodings", def: "2x8g8,1x16g8,1x8g8,4x8g8,8x8g32,1x16g16,1x15g8,2x16g8,f16,q8_0",
+		help: "their encodings, separated by commas: KxBgG, f32, f16, bf16, q8_0",
+	},
+	{name: "batch", short: "b", def: []int{1, 4, 8, 64, 512}, min: 1, max: 1 << 14, help: "their rows of input: tokens of a step"},
 	{name: "plan-only", def: false, help: "say what memory the model takes and end; exit 1 if there is less"},
 	{name: "output", short: "o", def: "md", oneOf: []string{"md", "json", "jsonl", "csv"}, help: "format of the result"},
 	{name: "file", short: "f", def: "", help: "UTF-8 text to measure with; - is stdin"},
