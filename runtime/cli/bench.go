@@ -69,7 +69,7 @@ func (a *app) benchCommand() *cobra.Command {
 			"  aquifer bench --synthetic llama-2-70b:1x16g8 --plan-only\n" +
 			"  aquifer bench --kernels --encodings 2x8g8,f16 -b 1,64 --level avx2",
 	}
-	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "output"}, deviceKnobs,
+	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "no-warmup", "output"}, deviceKnobs,
 		[]string{"kernels", "shapes", "encodings", "batch"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
@@ -175,7 +175,7 @@ func (a *app) benchThreads(ctx context.Context, s settings, path string, tests [
 	}
 	var results []benchResult
 	for _, t := range tests {
-		r, err := sess.measure(ctx, s.integer("repetitions"), t)
+		r, err := sess.measure(ctx, s.integer("repetitions"), !s.boolean("no-warmup"), t)
 		if err != nil {
 			return nil, errors.Join(adviseRequest(ctx, err), sess.close())
 		}
@@ -210,8 +210,8 @@ func benchCheckpoint(path, spec string) (*checkpoint.Checkpoint, error) {
 	return ck, nil
 }
 
-// measure times one test.
-func (s *session) measure(ctx context.Context, repetitions int, t benchTest) (benchResult, error) {
+// measure times one test, after a run that does not count if it is to warm up.
+func (s *session) measure(ctx context.Context, repetitions int, warm bool, t benchTest) (benchResult, error) {
 	info := s.engine.Info()
 	r := benchResult{
 		Commit: version, CPU: cpuid.CPU.BrandName, Backend: info.Backend.Name, Level: info.Backend.Level,
@@ -220,7 +220,11 @@ func (s *session) measure(ctx context.Context, repetitions int, t benchTest) (be
 		KeyType: fmt.Sprint(info.KV), ValueType: fmt.Sprint(info.KV), Prompt: t.prompt, Gen: t.gen, Depth: t.depth,
 		TestTime: time.Now().UTC().Truncate(time.Second),
 	}
-	for i := range repetitions + 1 {
+	first := 1
+	if warm {
+		first = 0
+	}
+	for i := first; i <= repetitions; i++ {
 		took, err := s.sample(ctx, t, uint64(i))
 		if err != nil {
 			return r, err

@@ -25,7 +25,7 @@ func TestBench(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	table, _ := succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-r", "1")
+	table, _ := succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-r", "1", "--no-warmup")
 	if !strings.Contains(table, "| tg10 |") || strings.Contains(table, "pp") {
 		t.Errorf("%s", table)
 	}

@@ -64,6 +64,7 @@ var knobs = []knob{
 	{name: "n-prompt", short: "p", def: []int{512}, max: 1 << 20, help: "tokens of the prefill test; 0 leaves it out"},
 	{name: "n-gen", short: "n", def: []int{128}, max: 1 << 20, help: "tokens of the decode test; 0 leaves it out"},
 	{name: "repetitions", short: "r", def: 5, min: 1, max: 1000, help: "measurements of each test"},
+	{name: "no-warmup", def: false, help: "do not run each test once before it counts"},
 	{name: "n-depth", short: "d", def: []int{0}, max: 1 << 20, help: "tokens that the context holds before a test"},
 	{name: "synthetic", def: "", help: "SHAPE:SCHEME instead of a model: a published shape with random weights, made on the spot"},
 	{name: "kernels", def: false, help: "measure single products on cold weights instead of a model"},
