@@ -141,7 +141,7 @@ tool() { go tool -modfile=.ci/tools.mod "$@"; }
 
 do_lint() {
 	ready
-	local unformatted
+	local unformatted script
 	unformatted=$(tool gofumpt -l .)
 	[ -z "$unformatted" ] || die "not formatted; run: go tool -modfile=.ci/tools.mod gofumpt -w ." "$unformatted"
 	go vet -tags $TAGS ./...
@@ -150,6 +150,13 @@ do_lint() {
 	if [ -n "$(kernel_target)" ]; then
 		need_cc
 		compile_kernels bin/lint -Werror
+	fi
+	if command -v python3 >/dev/null; then
+		for script in docs/bench/*.py testdata/*.py; do
+			python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script"
+		done
+	else
+		note "SKIP checking Python scripts: python3 is not installed"
 	fi
 	if command -v shellcheck >/dev/null; then
 		shellcheck build.sh .ci/run
@@ -225,6 +232,12 @@ do_bench() {
 	$BINARY bench "$@"
 }
 
+do_bench_peers() {
+	command -v python3 >/dev/null || die "bench-peers needs python3 with pip, cmake and a C++ compiler"
+	compile ""
+	PYTHONDONTWRITEBYTECODE=1 python3 docs/bench/peers.py "$@"
+}
+
 do_fuzz() {
 	local time=${1:-60s} package target
 	ready
@@ -250,6 +263,7 @@ usage: ./build.sh VERB
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
+  bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   clean         remove what build.sh made
 HELP
@@ -258,7 +272,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | bench | fuzz | clean | help) "do_$verb" "$@" ;;
+build | run | test | lint | cross | race | units | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

@@ -220,6 +220,7 @@ func TestBadRequests(t *testing.T) {
 		"negative id":    {Request{Prompt: []int32{-1}}, "prompt"},
 		"id too high":    {Request{Prompt: []int32{vocab}}, "prompt"},
 		"max_tokens":     {Request{Prompt: ok, MaxTokens: -1}, "max_tokens"},
+		"untimed":        {Request{Prompt: ok, Untimed: 1}, "untimed"},
 		"temperature":    {Request{Prompt: ok, Sampling: Sampling{Temperature: 3}}, "temperature"},
 		"empty stop":     {Request{Prompt: ok, Stop: []string{"a", ""}}, "stop"},
 		"long stop":      {Request{Prompt: ok, Stop: []string{strings.Repeat("x", maxStopBytes+1)}}, "stop"},
@@ -289,5 +290,26 @@ func TestInfo(t *testing.T) {
 	if i.ID != "fake" || i.Context != 256 || i.KVTokens != 3*256 || i.MaxSeqs != 3 || i.StepTokens != DefaultStepTokens ||
 		i.KV != plan.F16 || i.Vocab != vocab || i.Backend.Name != "fake" || i.Memory.Total() != 5000+24*1000 {
 		t.Errorf("%+v", i)
+	}
+}
+
+// TestUntimed: the steps before the cut count for nothing, and the answer is the same.
+func TestUntimed(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	b := &fakeBackend{delay: delay}
+	e := start(t, b, func(c *Config) { c.StepTokens = 8 })
+	prompt := randomPrompt(rand.New(rand.NewPCG(1, 1)), 30)
+	for _, untimed := range []int{0, 29} {
+		s, err := e.Generate(t.Context(), Request{Prompt: prompt, MaxTokens: 3, Untimed: untimed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, last, err := read(t, s)
+		if err != nil || text != decoded(b.greedy(prompt, 3)) {
+			t.Errorf("%d untimed: %q, %v", untimed, text, err)
+		}
+		if steps := last.Usage.PrefillTime / delay; (steps < 4) != (untimed > 0) {
+			t.Errorf("%d of 30 tokens untimed: the rest took %v", untimed, last.Usage.PrefillTime)
+		}
 	}
 }

@@ -54,8 +54,12 @@ func (e *Engine) gather() bool {
 		}
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {
-				if q := w.Seq.Owner.(*sequence); q.started.IsZero() {
+				q := w.Seq.Owner.(*sequence)
+				if q.started.IsZero() {
 					e.start(q, now)
+				}
+				if w.Pos == q.Cut && q.timed.IsZero() {
+					q.timed = now
 				}
 			}
 			e.loop.work, e.stepping = r.Work, true

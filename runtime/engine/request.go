@@ -27,6 +27,7 @@ type Request struct {
 	Sampling  Sampling
 	Stop      []string // end the answer and are not part of it; at most 16 of 1024 bytes
 	IgnoreEOS bool     // go on after end-of-text tokens, for measurements
+	Untimed   int      // tokens of the prompt that PrefillTime leaves out, for measurements
 	Key       string   // whose request it is: keys take turns
 }
 
@@ -58,6 +59,9 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	if r.MaxTokens < 0 {
 		return nil, &ParamError{Param: "max_tokens", Msg: fmt.Sprintf("is %d, must not be negative", r.MaxTokens)}
 	}
+	if r.Untimed < 0 || r.Untimed >= len(r.Prompt) {
+		return nil, &ParamError{Param: "untimed", Msg: fmt.Sprintf("is %d of %d tokens, must leave one", r.Untimed, len(r.Prompt))}
+	}
 	if err := r.Sampling.Validate(); err != nil {
 		return nil, err
 	}
@@ -76,6 +80,7 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 		tokens: slices.Clone(r.Prompt), prompt: len(r.Prompt), max: room, params: r.Sampling,
 		stop: stopper{stops: slices.Clone(r.Stop)},
 	}
+	q.Cut = r.Untimed
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
 	}

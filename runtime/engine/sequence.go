@@ -30,7 +30,7 @@ type sequence struct {
 	score   []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
 	scores  []float64 // of the first of them, as far as steps have come
 
-	created, started, first time.Time
+	created, started, timed, first time.Time // timed is when the first step behind Request.Untimed began
 }
 
 // advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
@@ -74,7 +74,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	}
 	q.stream.push(text, finish, &Usage{
 		Prompt: q.prompt, Completion: completion,
-		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.started), DecodeTime: now.Sub(q.first),
+		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	})
 	return true, text
 }

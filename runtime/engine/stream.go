@@ -20,7 +20,7 @@ const (
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
 	QueueTime          time.Duration // from the request to its first step
-	PrefillTime        time.Duration // from the first step to the first token
+	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last
 }
 
