@@ -55,59 +55,94 @@ need_cc() {
 	die "no usable C compiler: install gcc $GCC_NEEDED or newer, or clang (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 }
 
+# need_cc_for TARGET sets cc to a C compiler for a kernel target, which may be that of another machine.
+need_cc_for() {
+	if [ "$1" = "$(host_target)" ]; then
+		need_cc
+		return
+	fi
+	cc=$(cross_cc "$1")
+	command -v "$cc" >/dev/null ||
+		die "no C compiler for $1: install $cc (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)"
+}
+
+cross_cc() {
+	case $1 in
+	linux_amd64) say x86_64-linux-gnu-gcc ;;
+	linux_arm64) say aarch64-linux-gnu-gcc ;;
+	esac
+}
+
 # ---- kernels ---------------------------------------------------------------------------------------------------
 
 # One library for each operating system and architecture that has kernels. Inside it the level is chosen at run
 # time, so every file is compiled for the oldest machine except those whose name ends in a level.
-kernel_target() {
-	case "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" in
-	linux/amd64) say linux_amd64 ;;
+target_of() {
+	case $1 in
+	linux/amd64 | linux/arm64) say "${1/\//_}" ;;
 	esac
+}
+
+host_target() { target_of "$(go env GOHOSTOS)/$(go env GOHOSTARCH)"; }
+
+# kernel_target is what we build for: this machine, unless GOOS or GOARCH say otherwise.
+kernel_target() { target_of "$(go env GOOS)/$(go env GOARCH)"; }
+
+# kernel_sources TARGET: all sources but the levels of other architectures.
+kernel_sources() {
+	local source
+	for source in "$KERNELS"/csrc/*.c; do
+		case $1/${source##*/} in
+		*_arm64/level_baseline.c | *_arm64/level_avx*.c | *_amd64/level_neon.c | *_amd64/level_dotprod.c) ;;
+		*) say "$source" ;;
+		esac
+	done
 }
 
 level_flags() {
 	case $1 in
 	*_avx2.c) say "-mavx2 -mfma -mf16c" ;;
 	*_avx512.c) say "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512vnni" ;;
+	*_dotprod.c) say "-march=armv8.2-a+dotprod" ;;
 	esac
 }
 
 CFLAGS=(-std=c11 -O3 -g0 -fPIC -fvisibility=hidden -fno-math-errno -Wall -Wextra -pthread)
 
-# compile_kernels DIR FLAG...: every source to an object file in DIR.
+# compile_kernels TARGET DIR FLAG...: every source of the target to an object file in DIR, with $cc.
 compile_kernels() {
-	local dir=$1 source
-	shift
+	local target=$1 dir=$2 source
+	shift 2
 	mkdir -p "$dir"
-	for source in "$KERNELS"/csrc/*.c; do
+	kernel_sources "$target" | while read -r source; do
 		say "$(level_flags "$source") -c $source -o $dir/$(basename "$source" .c).o"
 	done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "$cc" "${CFLAGS[@]}" "$@" -I$KERNELS/csrc -Ibackends/abi
 }
 
+# build_kernels TARGET makes the library that the Go package embeds.
 build_kernels() {
-	local target dir out stamp id
-	target=$(kernel_target)
+	local target=$1 dir out stamp id
 	if [ -z "$target" ]; then
-		note "no kernels for $(go env GOHOSTOS)/$(go env GOHOSTARCH) yet: aquifer will use its pure Go backend"
+		note "no kernels for $(go env GOOS)/$(go env GOARCH) yet: aquifer will use its pure Go backend"
 		return
 	fi
-	need_cc
+	need_cc_for "$target"
 	dir=bin/kernels/$target
-	out=$KERNELS/lib/libaquifer_$target.so
-	stamp=$KERNELS/lib/libaquifer_$target.id
+	out=$KERNELS/lib/$target/libaquifer.so
+	stamp=bin/kernels/$target.id
 	# The id names sources, compiler and flags: equal ids mean equal libraries, and a change of any rebuilds.
 	id=$({
 		"$cc" --version | head -n 1
 		say "${CFLAGS[@]}"
-		declare -f level_flags
+		declare -f level_flags kernel_sources
 		find $KERNELS/csrc backends/abi -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 	} | sha256sum | cut -c 1-16)
 	if [ -f "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$id" ]; then
 		return
 	fi
-	note "compiling kernels with $cc"
-	rm -rf "$dir"
-	compile_kernels "$dir" "-DAQ_BUILD_ID=\"$id\""
+	note "compiling kernels for $target with $cc"
+	rm -rf "$dir" "$stamp"
+	compile_kernels "$target" "$dir" "-DAQ_BUILD_ID=\"$id\""
 	"$cc" -shared -Wl,--build-id=none -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -s \
 		-o "$dir/lib.so" "$dir"/*.o -lm -pthread
 	mv "$dir/lib.so" "$out"
@@ -120,14 +155,18 @@ version() { git describe --tags --always --dirty 2>/dev/null || say dev; }
 
 ready() {
 	need_go
-	build_kernels
+	build_kernels "$(kernel_target)"
 }
 
-# compile TAG builds the executable; the tag may be empty.
+# compile TAG builds the executable; the tag may be empty. One for another machine is named after it.
 compile() {
+	local out=$BINARY
 	ready
+	if [ "$(go env GOOS)/$(go env GOARCH)" != "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" ]; then
+		out=${BINARY}_$(go env GOOS)_$(go env GOARCH)$(go env GOEXE)
+	fi
 	go build -trimpath -buildvcs=false -tags "$TAGS,$1" \
-		-ldflags "-s -w -buildid= -X aquifer/runtime/cli.version=$(version)" -o $BINARY .
+		-ldflags "-s -w -buildid= -X aquifer/runtime/cli.version=$(version)" -o "$out" .
 }
 
 do_build() { compile "${1:-}"; }
@@ -141,16 +180,20 @@ tool() { go tool -modfile=.ci/tools.mod "$@"; }
 
 do_lint() {
 	ready
-	local unformatted script
+	local unformatted script target
 	unformatted=$(tool gofumpt -l .)
 	[ -z "$unformatted" ] || die "not formatted; run: go tool -modfile=.ci/tools.mod gofumpt -w ." "$unformatted"
 	go vet -tags $TAGS ./...
 	tool staticcheck -tags $TAGS ./...
 	# Warnings are errors here and not in a build: a compiler we have not seen must not stop one.
-	if [ -n "$(kernel_target)" ]; then
-		need_cc
-		compile_kernels bin/lint -Werror
-	fi
+	for target in "$(host_target)" linux_arm64; do
+		if [ -z "$target" ] || { [ "$target" != "$(host_target)" ] && ! command -v "$(cross_cc "$target")" >/dev/null; }; then
+			note "SKIP compiling kernels with warnings as errors for ${target:-this machine}: none, or no compiler for them"
+			continue
+		fi
+		need_cc_for "$target"
+		compile_kernels "$target" "bin/lint/$target" -Werror
+	done
 	if command -v python3 >/dev/null; then
 		for script in docs/bench/*.py testdata/*.py; do
 			python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script"
@@ -185,6 +228,29 @@ do_race() {
 	export CGO_ENABLED=1 CC=$cc
 	go test -short -race -tags $TAGS "${RACE[@]}"
 	go test -short -race -tags $TAGS -run '^Test(Pool|Progress|CloseOrder|Memory)' ./backends/cpu
+}
+
+# The kernels of arm64 on another machine: cross-compiled, and run by an emulator of processors without and with what
+# the levels ask for. Slow, so it runs what reaches every op, encoding and level once; "all" runs everything.
+do_arm64() {
+	local cpu args=(-test.short) test=$PWD/bin/arm64/cpu.test sysroot=/usr/aarch64-linux-gnu
+	need_go
+	if [ "$(host_target)" = linux_arm64 ]; then
+		note "SKIP arm64: this machine is one, its kernels are tested by units"
+		return
+	fi
+	for cpu in aarch64-linux-gnu-gcc qemu-aarch64; do
+		if ! command -v $cpu >/dev/null; then
+			note "SKIP arm64: no $cpu (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)"
+			return
+		fi
+	done
+	build_kernels linux_arm64
+	GOOS=linux GOARCH=arm64 go test -c -tags $TAGS -o "$test" ./backends/cpu
+	for cpu in cortex-a53 neoverse-n1; do
+		say "processor $cpu"
+		(cd $KERNELS && qemu-aarch64 -cpu $cpu -L $sysroot "$test" -test.v "${args[@]}" "$@")
+	done
 }
 
 do_units() {
@@ -249,7 +315,7 @@ do_fuzz() {
 	done
 }
 
-do_clean() { rm -rf bin $KERNELS/lib/*.so $KERNELS/lib/*.id; }
+do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
 
 do_help() {
 	cat <<'HELP'

@@ -2,6 +2,7 @@
 //
 //   api.c      the exported functions              program.c  compile: check, choose, lay out, allocate
 //   error.c    the last error of a device          memory.c   arenas
+//   machine.c  levels and name of the processor    wait.c     sleeping until a word changes
 //   pool.c     threads and units of work           weight.c   weights: storage layouts, repacking at load
 //   step.c     running a step                      op_*.c     what an op does in a step, cut into units of work
 //   product.c  weights times rows, for op_linear.c and op_experts.c
@@ -161,6 +162,11 @@ typedef struct kernels {
 const kernels *aq_level_baseline(void);
 const kernels *aq_level_avx2(void);
 const kernels *aq_level_avx512(void);
+const kernels *aq_level_dotprod(void);
+
+uint32_t machine_levels(void); // bit AQ_LEVEL_* is set where processor and operating system can run the level
+const kernels *machine_kernels(int32_t level); // of a level that they can run
+void machine_name(char name[AQ_NAME_BYTES]);   // of the processor, zero-terminated
 
 // ---- threads ------------------------------------------------------------------------------------------------------
 
@@ -179,6 +185,20 @@ typedef struct job {
 } job;
 
 typedef struct pool pool;
+
+// wait_word sleeps while *word is value, until wake_waiters; it may return early.
+void wait_word(uint32_t *word, uint32_t value);
+void wake_waiters(uint32_t *word);
+
+// spin_pause gives a loop that waits for memory some ten cycles of rest. The arm64 hint for it, yield, takes no time on
+// most processors; isb waits for the pipeline.
+static inline void spin_pause(void) {
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
 
 int32_t pool_open(pool **out, int32_t threads);
 void pool_close(pool *p);

@@ -10,28 +10,30 @@
 enum { TOKENS = 6 };
 #elif VW == 8
 enum { TOKENS = 3 };
+#elif VREGS == 32
+enum { TOKENS = 4 };
 #else
 enum { TOKENS = 2 };
 #endif
 
 // finish adds a column block's sums of rows r..r+3 to y, and scale and bias behind the last block.
-INL void finish(const gemm_args *a, int32_t r, float *y, __m128 s) {
+INL void finish(const gemm_args *a, int32_t r, float *y, f4 s) {
 	const int32_t n = a->rows - r;
 	if (n >= 4) {
 		if (!a->first) {
-			s = _mm_add_ps(s, _mm_loadu_ps(y));
+			s = s + f4_load(y);
 		}
 		if (a->last && a->scale) {
-			s = _mm_mul_ps(s, _mm_loadu_ps(a->scale + r));
+			s = s * f4_load(a->scale + r);
 		}
 		if (a->last && a->bias) {
-			s = _mm_add_ps(s, _mm_loadu_ps(a->bias + r));
+			s = s + f4_load(a->bias + r);
 		}
-		_mm_storeu_ps(y, s);
+		f4_store(y, s);
 		return;
 	}
 	float t[4];
-	_mm_storeu_ps(t, s);
+	f4_store(t, s);
 	for (int32_t i = 0; i < n; i++) {
 		float v = a->first ? t[i] : t[i] + y[i];
 		v = a->last && a->scale ? v * a->scale[r + i] : v;
@@ -83,15 +85,17 @@ static void gemm(const gemm_args *a) {
 		case 1:
 			gemm_tile(a, r, t, 1);
 			break;
-#if VW >= 8
+#if VW >= 8 || VREGS == 32
 		case 2:
 			gemm_tile(a, r, t, 2);
 			break;
 #endif
-#if VW == 16
+#if VREGS == 32
 		case 3:
 			gemm_tile(a, r, t, 3);
 			break;
+#endif
+#if VW == 16
 		case 4:
 			gemm_tile(a, r, t, 4);
 			break;
@@ -112,7 +116,7 @@ enum {
 
 INL void prefetch_run(const uint8_t *p, int32_t bytes) {
 	for (int32_t i = 0; i < bytes; i += 64) {
-		_mm_prefetch((const char *)p + i, _MM_HINT_T1);
+		__builtin_prefetch(p + i, 0, 2);
 	}
 }
 
