@@ -61,6 +61,11 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	if err := r.Sampling.Validate(); err != nil {
 		return nil, err
 	}
+	for _, b := range r.Sampling.LogitBias {
+		if int(b.ID) >= e.info.Vocab {
+			return nil, &ParamError{Param: "logit_bias", Msg: fmt.Sprintf("has the token id %d, the vocabulary has %d", b.ID, e.info.Vocab)}
+		}
+	}
 	if err := checkStops(r.Stop); err != nil {
 		return nil, err
 	}

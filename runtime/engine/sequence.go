@@ -40,7 +40,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		q.first = now
 		q.sampler.Prompt(q.tokens)
 	}
-	id := q.sampler.Sample(logits)
+	id := q.sampler.Sample(logits, nil)
 	q.sampler.Accept(id)
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
