@@ -227,6 +227,8 @@ func TestBadRequests(t *testing.T) {
 		"max_tokens":     {Request{Prompt: ok, MaxTokens: -1}, "max_tokens"},
 		"temperature":    {Request{Prompt: ok, Sampling: Sampling{Temperature: 3}}, "temperature"},
 		"logit_bias":     {Request{Prompt: ok, Sampling: Sampling{LogitBias: []sample.Bias{{ID: vocab}}}}, "logit_bias"},
+		"top_logprobs":   {Request{Prompt: ok, Logprobs: true, TopLogprobs: 21}, "top_logprobs"},
+		"top alone":      {Request{Prompt: ok, TopLogprobs: 1}, "top_logprobs"},
 		"empty stop":     {Request{Prompt: ok, Stop: []string{"a", ""}}, "stop"},
 		"long stop":      {Request{Prompt: ok, Stop: []string{strings.Repeat("x", maxStopBytes+1)}}, "stop"},
 		"many stops":     {Request{Prompt: ok, Stop: slices.Repeat([]string{"x"}, maxStops+1)}, "stop"},
