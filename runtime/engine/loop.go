@@ -83,7 +83,11 @@ func (e *Engine) start(q *sequence, now time.Time) {
 		e.loop.samplers = e.loop.samplers[:n-1]
 		q.sampler.Reset(q.params)
 	} else {
-		q.sampler = sample.New(q.params, e.info.Vocab)
+		v := sample.Vocab{Size: e.info.Vocab}
+		if e.cfg.Tokenizer != nil {
+			v.Text = e.cfg.Tokenizer.Text
+		}
+		q.sampler = sample.New(q.params, v)
 	}
 }
 
