@@ -180,13 +180,12 @@ tool() { go tool -modfile=.ci/tools.mod "$@"; }
 
 do_lint() {
 	ready
-	local unformatted
+	local unformatted script target
 	unformatted=$(tool gofumpt -l .)
 	[ -z "$unformatted" ] || die "not formatted; run: go tool -modfile=.ci/tools.mod gofumpt -w ." "$unformatted"
 	go vet -tags $TAGS ./...
 	tool staticcheck -tags $TAGS ./...
 	# Warnings are errors here and not in a build: a compiler we have not seen must not stop one.
-	local target
 	for target in "$(host_target)" linux_arm64; do
 		if [ -z "$target" ] || { [ "$target" != "$(host_target)" ] && ! command -v "$(cross_cc "$target")" >/dev/null; }; then
 			note "SKIP compiling kernels with warnings as errors for ${target:-this machine}: none, or no compiler for them"
@@ -195,6 +194,13 @@ do_lint() {
 		need_cc_for "$target"
 		compile_kernels "$target" "bin/lint/$target" -Werror
 	done
+	if command -v python3 >/dev/null; then
+		for script in docs/bench/*.py testdata/*.py; do
+			python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script"
+		done
+	else
+		note "SKIP checking Python scripts: python3 is not installed"
+	fi
 	if command -v shellcheck >/dev/null; then
 		shellcheck build.sh .ci/run
 	else
@@ -281,10 +287,11 @@ do_units() {
 	go test -v -shuffle=on -tags $TAGS ./...
 }
 
-# skips prints every skipped test of a verbose log with the reason it gave.
+# skips prints every skipped test of a verbose log with the reason it gave, which stands where the test ran.
 skips() {
-	awk '/^ *--- SKIP: /  { print "  " $3 ": " reason; reason = "no reason given" }
-	     /^ +[^ ]+\.go:[0-9]+: / { reason = $0; sub(/^ +[^ ]+: /, "", reason) }' "$@" | sort -u
+	awk '/^=== (RUN|NAME|CONT) /   { test = $3 }
+	     /^ +[^ ]+\.go:[0-9]+: / { reason[test] = $0; sub(/^ +[^ ]+: /, "", reason[test]) }
+	     /^ *--- SKIP: /          { print "  " $3 ": " ($3 in reason ? reason[$3] : "no reason given") }' "$@" | sort -u
 }
 
 do_test() {
@@ -320,6 +327,12 @@ do_bench() {
 	$BINARY bench "$@"
 }
 
+do_bench_peers() {
+	command -v python3 >/dev/null || die "bench-peers needs python3 with pip, cmake and a C++ compiler"
+	compile ""
+	PYTHONDONTWRITEBYTECODE=1 python3 docs/bench/peers.py "$@"
+}
+
 do_fuzz() {
 	local time=${1:-60s} package target
 	ready
@@ -347,6 +360,7 @@ usage: ./build.sh VERB
   arm64 [all]   the kernels of arm64 under an emulator: a selection, all tests, or what test flags say, as in
                 ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
+  bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   clean         remove what build.sh made
 HELP
@@ -355,7 +369,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | bench | fuzz | clean | help) "do_$verb" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

@@ -17,6 +17,7 @@ type Part struct {
 	After time.Duration   // wait before it
 	Until <-chan struct{} // and wait for this, if set
 	Text  string
+	Probs []engine.Logprob
 	Err   error // ends the answer
 	Panic any   // panics in Next
 }
@@ -136,7 +137,7 @@ func (s *stream) Next() (engine.Delta, error) {
 	if p.Err != nil {
 		return engine.Delta{}, p.Err
 	}
-	d := engine.Delta{Text: p.Text, Tokens: 1}
+	d := engine.Delta{Text: p.Text, Tokens: 1, Logprobs: p.Probs}
 	if s.next == len(s.reply.Parts) {
 		d.Finish = s.reply.Finish
 		if d.Finish == "" {

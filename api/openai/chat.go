@@ -40,7 +40,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer stream.Close()
-	a := answer{handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(), usage: req.includeUsage}
+	a := answer{handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(), usage: req.includeUsage, logprobs: req.logprobs}
 	if req.stream {
 		a.stream(stream)
 	} else {
@@ -70,12 +70,15 @@ type answer struct {
 	model   served
 	id      string
 	created int64
-	usage   bool // in a stream: asked for
+
+	usage    bool // in a stream: asked for
+	logprobs bool // asked for
 }
 
 // whole collects the answer and sends it at once.
 func (a *answer) whole(s Stream) {
 	var text strings.Builder
+	var probs []engine.Logprob
 	var end engine.Delta
 	for {
 		d, err := s.Next()
@@ -87,6 +90,7 @@ func (a *answer) whole(s Stream) {
 			return
 		}
 		text.WriteString(d.Text)
+		probs = append(probs, d.Logprobs...)
 		if d.Finish != "" {
 			end = d
 		}
@@ -95,9 +99,13 @@ func (a *answer) whole(s Stream) {
 		a.handler.fail(a.w, a.r, errUnfinished)
 		return
 	}
+	c := choice{Message: reply{Role: "assistant", Content: text.String()}, FinishReason: string(end.Finish)}
+	if a.logprobs {
+		c.Logprobs = logprobsOf(probs)
+	}
 	writeJSON(a.w, http.StatusOK, completion{
 		ID: a.id, Object: "chat.completion", Created: a.created, Model: a.model.ID, Fingerprint: a.model.fingerprint,
-		Choices: []choice{{Message: reply{Role: "assistant", Content: text.String()}, FinishReason: string(end.Finish)}},
+		Choices: []choice{c},
 		Usage:   usageOf(end.Usage),
 	}, a.handler.cfg.WriteTimeout)
 }
@@ -135,11 +143,11 @@ func (a *answer) stream(s Stream) {
 			heartbeat.Reset(a.handler.cfg.Heartbeat)
 			if !opened {
 				opened = true
-				if a.send(out, opening{Role: "assistant"}, nil) != nil {
+				if a.send(out, chunkChoice{Delta: opening{Role: "assistant"}}) != nil {
 					return
 				}
 			}
-			if n.delta.Text != "" && a.send(out, more{n.delta.Text}, nil) != nil {
+			if (n.delta.Text != "" || len(n.delta.Logprobs) > 0) && a.more(out, n.delta) != nil {
 				return
 			}
 			if n.delta.Finish != "" {
@@ -192,7 +200,7 @@ func (a *answer) breakOff(out *sse.Writer, err error) {
 // finish sends the reason, the usage if it was asked for, and the end mark.
 func (a *answer) finish(out *sse.Writer, d engine.Delta) {
 	reason := string(d.Finish)
-	if a.send(out, struct{}{}, &reason) != nil {
+	if a.send(out, chunkChoice{Delta: struct{}{}, FinishReason: &reason}) != nil {
 		return
 	}
 	if a.usage {
@@ -211,10 +219,19 @@ func (a *answer) chunk() chunk {
 	}
 }
 
+// more sends text. Log-probabilities come with the tokens: the text of one may be empty, or come later.
+func (a *answer) more(out *sse.Writer, d engine.Delta) error {
+	c := chunkChoice{Delta: more{d.Text}}
+	if len(d.Logprobs) > 0 {
+		c.Logprobs = logprobsOf(d.Logprobs)
+	}
+	return a.send(out, c)
+}
+
 // send sends one delta.
-func (a *answer) send(out *sse.Writer, delta any, reason *string) error {
+func (a *answer) send(out *sse.Writer, choice chunkChoice) error {
 	c := a.chunk()
-	c.Choices = []chunkChoice{{Delta: delta, FinishReason: reason}}
+	c.Choices = []chunkChoice{choice}
 	if a.usage {
 		return a.event(out, chunkWithUsage{chunk: c})
 	}

@@ -35,6 +35,8 @@ func chatFields() []field {
 		{"top_p", number(0, 1, setTopP), ""},
 		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), ""},
 		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), ""},
+		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), ""},
+		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), ""},
 		// Honoured, not in OpenAI's specification; the names are llama.cpp's.
 		{"top_k", integer(0, math.MaxInt32, func(r *chatRequest, n int64) {
 			r.sampling = append(r.sampling, func(s *engine.Sampling) { s.TopK = int(n) })
@@ -52,8 +54,6 @@ func chatFields() []field {
 
 		// Accepted while they ask for what is done anyway.
 		{"n", only("1", func(v node) bool { return v.isNumber(1) }), "one answer"},
-		{"logprobs", only("false", func(v node) bool { return v.kind == kindBool && !v.truth }), "no log probabilities"},
-		{"top_logprobs", only("0", func(v node) bool { return v.isNumber(0) }), "no log probabilities"},
 		{"logit_bias", only("{}", func(v node) bool { return v.kind == kindObject && len(v.keys) == 0 }), "no biases"},
 		{"store", only("false", func(v node) bool { return v.kind == kindBool && !v.truth }), "answers are not stored"},
 		{"service_tier", only(`"auto" or "default"`, oneOf("auto", "default")), "there is one tier"},

@@ -25,6 +25,8 @@ type chatRequest struct {
 	stop          []string
 	seed          uint64
 	seeded        bool
+	logprobs      bool
+	topLogprobs   int
 	sampling      []func(*engine.Sampling) // changes to the model's defaults
 }
 
@@ -61,6 +63,8 @@ func decodeChat(body []byte) (*chatRequest, *Error) {
 		return nil, Invalid(http.StatusBadRequest, "missing_required_parameter", "messages", "'messages' is required")
 	case r.streamOptions && !r.stream:
 		return nil, badParam("stream_options", "is only allowed when 'stream' is true")
+	case r.topLogprobs > 0 && !r.logprobs:
+		return nil, badParam("top_logprobs", "is only allowed when 'logprobs' is true")
 	}
 	return r, nil
 }
@@ -79,7 +83,10 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 	if r.maxCompletion > 0 {
 		limit = r.maxCompletion
 	}
-	return engine.ChatRequest{Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop}
+	return engine.ChatRequest{
+		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
+	}
 }
 
 // maxMessages bounds a conversation.

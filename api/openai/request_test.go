@@ -50,7 +50,7 @@ func accepted() map[string][]string {
 		"user":           strs, "safety_identifier": strs, "prompt_cache_key": strs, "prompt_cache_retention": strs,
 		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
 		"parallel_tool_calls": bools,
-		"n":                   {`1`, `1.0`, `1e0`}, "logprobs": {`false`}, "top_logprobs": {`0`, `1e-400`}, "logit_bias": {`{}`},
+		"n":                   {`1`, `1.0`, `1e0`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`},
 		"store": {`false`}, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
 		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
@@ -75,6 +75,9 @@ func TestFields(t *testing.T) {
 			body := map[string]string{"model": `"tiny"`, "messages": `[{"role":"user","content":"x"}]`}
 			if name == "stream_options" {
 				body["stream"] = "true"
+			}
+			if name == "top_logprobs" {
+				body["logprobs"] = "true"
 			}
 			body[name] = v
 			w := post(h, object(body))
@@ -156,6 +159,9 @@ func TestRefusals(t *testing.T) {
 		{`{"max_tokens ":1}`, "max_tokens ", "unknown_parameter"},
 		{`{"` + strings.Repeat("x", 5000) + `":1}`, strings.Repeat("x", 64) + "...", "unknown_parameter"},
 		{`{"model":"tiny","stream_options":{"include_usage":true},"messages":[` + user + `]}`, "stream_options", "invalid_value"},
+		{`{"model":"tiny","top_logprobs":1,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
+		{`{"model":"tiny","top_logprobs":20,"logprobs":false,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
+		{`{"logprobs":true,"top_logprobs":21}`, "top_logprobs", "invalid_value"},
 		{`{"stream_options":{"nope":true}}`, "stream_options.nope", "unknown_parameter"},
 		{msg(``), "messages", "invalid_value"},
 		{msg(`1`), "messages[0]", "invalid_type"},
@@ -220,6 +226,8 @@ func TestHonoured(t *testing.T) {
 				Temperature: 2, TopP: 0.5, MinP: 0.25, RepeatPenalty: 1.5, PresencePenalty: -2, FrequencyPenalty: 2, TopK: 5,
 			}},
 		},
+		{`"seed":0,"logprobs":true`, engine.ChatRequest{Logprobs: true, Sampling: defaults}},
+		{`"seed":0,"logprobs":true,"top_logprobs":20`, engine.ChatRequest{Logprobs: true, TopLogprobs: 20, Sampling: defaults}},
 		{`"seed":0,"max_tokens":5,"stop":"a"`, engine.ChatRequest{MaxTokens: 5, Stop: []string{"a"}, Sampling: defaults}},
 		{`"seed":0,"max_tokens":5,"max_completion_tokens":3,"stop":["a","b"]`, engine.ChatRequest{MaxTokens: 3, Stop: []string{"a", "b"}, Sampling: defaults}},
 	} {

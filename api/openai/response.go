@@ -15,10 +15,10 @@ type completion struct {
 }
 
 type choice struct {
-	Index        int     `json:"index"`
-	Message      reply   `json:"message"`
-	Logprobs     *string `json:"logprobs"` // always null
-	FinishReason string  `json:"finish_reason"`
+	Index        int       `json:"index"`
+	Message      reply     `json:"message"`
+	Logprobs     *logprobs `json:"logprobs"` // null if not asked for
+	FinishReason string    `json:"finish_reason"`
 }
 
 type reply struct {
@@ -56,10 +56,10 @@ type chunkWithUsage struct {
 }
 
 type chunkChoice struct {
-	Index        int     `json:"index"`
-	Delta        any     `json:"delta"` // opening, more or struct{}
-	Logprobs     *string `json:"logprobs"`
-	FinishReason *string `json:"finish_reason"`
+	Index        int       `json:"index"`
+	Delta        any       `json:"delta"` // opening, more or struct{}
+	Logprobs     *logprobs `json:"logprobs"`
+	FinishReason *string   `json:"finish_reason"`
 }
 
 // opening is the first delta: who speaks. more are those with text; the last one is empty.

@@ -25,8 +25,12 @@ func (l *lab) routes(p plan.RouteParams) plan.Ref {
 func routeCases() []testCase {
 	var cases []testCase
 	for _, p := range []plan.RouteParams{
-		{Experts: 1, Slots: 1}, {Experts: 4, Slots: 2}, {Experts: 8, Slots: 2, Among: true}, {Experts: 7, Slots: 7, Among: true},
-		{Experts: 60, Slots: 4}, {Experts: 128, Slots: 8, Among: true},
+		{Experts: 1, Slots: 1},
+		{Experts: 4, Slots: 2},
+		{Experts: 8, Slots: 2, Among: true},
+		{Experts: 7, Slots: 7, Among: true},
+		{Experts: 60, Slots: 4},
+		{Experts: 128, Slots: 8, Among: true},
 	} {
 		cases = append(cases, one(fmt.Sprintf("route/%d-%d-%v", p.Experts, p.Slots, p.Among), func(l *lab, tested, oracle backends.Backend) error {
 			values := l.normals(labVocab*p.Experts, 3)
@@ -77,7 +81,10 @@ func mixCases() []testCase {
 func productCases() []testCase {
 	var cases []testCase
 	for _, info := range []plan.WeightInfo{
-		{Type: plan.F16}, {Type: plan.F32}, {Type: plan.Q8_0}, aqlm(2, 8, 8, 1), aqlm(4, 8, 8, 1), aqlm(1, 16, 8, 1), aqlm(2, 8, 8, 2),
+		{Type: plan.F16},
+		{Type: plan.F32},
+		{Type: plan.Q8_0},
+		aqlm(2, 8, 8, 1), aqlm(4, 8, 8, 1), aqlm(1, 16, 8, 1), aqlm(2, 8, 8, 2),
 		aqlm(8, 8, 32, 1), aqlm(1, 12, 4, 1),
 	} {
 		for _, shape := range []struct {

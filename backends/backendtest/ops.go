@@ -150,8 +150,10 @@ func longRopeCases() []testCase {
 			}
 			mixed := tokens(30, 0)
 			mixed.Runs = []backends.Run{
-				{Pos: 0, N: 10, Blocks: []int32{1}, Length: 41}, {Pos: 0, N: 10, Blocks: []int32{2}, Length: 40},
-				{Pos: 35, N: 6, Blocks: []int32{3, 4}}, {Pos: 36, N: 4, Blocks: []int32{5, 6}},
+				{Pos: 0, N: 10, Blocks: []int32{1}, Length: 41},
+				{Pos: 0, N: 10, Blocks: []int32{2}, Length: 40},
+				{Pos: 35, N: 6, Blocks: []int32{3, 4}},
+				{Pos: 36, N: 4, Blocks: []int32{5, 6}},
 			}
 			return l.differ(
 				tested, oracle, options(backends.Exact), ropeTolerance(200),

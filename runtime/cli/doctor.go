@@ -36,6 +36,8 @@ type diagnosis struct {
 	Chosen    string          `json:"chosen"`
 	Level     string          `json:"level"`
 	Model     string          `json:"embedded_model,omitempty"`
+	Compiled  string          `json:"kernels_of,omitempty"` // the model that the kernels are for, and how it would run
+	Kernels   []kernelReport  `json:"kernels,omitempty"`
 	Features  []string        `json:"cpu_features"`
 }
 
@@ -55,14 +57,22 @@ type levelReport struct {
 
 func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Tell what this machine has and which backend will run",
-		Long:    "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.",
-		Example: "  aquifer doctor -v",
+		Use:   "doctor [MODEL]",
+		Short: "Tell what this machine has and which backend will run",
+		Long: "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.\n" +
+			"With MODEL, or with -v for the embedded one, it also says which kernel multiplies the matrices of each shape and\n" +
+			"encoding, and when it is chosen; aquifer bench --kernels tells how fast those are.",
+		Example: "  aquifer doctor -v\n  aquifer doctor ./Llama-3.2-1B-Instruct-AQLM --level avx2",
 	}
-	addKnobs(cmd, []string{"verbose", "json"})
-	return command(cmd, 0, 0, func(s settings, _ []string) error {
+	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision"})
+	return command(cmd, 0, 1, func(s settings, args []string) error {
 		d := diagnose()
+		if path := argument(args); path != "" || s.boolean("verbose") && d.Model != "" {
+			var err error
+			if d.Compiled, d.Kernels, err = a.reportKernels(s, path); err != nil {
+				return err
+			}
+		}
 		if s.boolean("json") {
 			enc := json.NewEncoder(a.out)
 			enc.SetIndent("", "  ")
@@ -147,6 +157,12 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 	}
 	if verbose {
 		row("features", "%s", strings.Join(d.Features, " "))
+	}
+	if d.Compiled != "" {
+		row("kernels", "%s", d.Compiled)
+	}
+	for _, k := range d.Kernels {
+		fmt.Fprintf(&b, "%14d x %-12s %s\n", k.Count, fmt.Sprintf("%dx%d", k.Rows, k.Cols), strings.Trim(k.Kernel+": "+k.Why, ": "))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

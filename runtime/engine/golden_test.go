@@ -92,9 +92,13 @@ func TestGolden(t *testing.T) {
 		model      string
 		seqs, step int
 	}{
-		{"llama-2x8g8", 1, 256}, {"llama-2x8g8", 1, 19}, {"llama-2x8g8", 4, 24}, {"mixtral-2x8g8", 4, 24},
+		{"llama-2x8g8", 1, 256},
+		{"llama-2x8g8", 1, 19},
+		{"llama-2x8g8", 4, 24},
+		{"mixtral-2x8g8", 4, 24},
 		// The prompt of 33 turns long at its eighth token, in the middle of the others' work; that of 150 is long.
-		{"phi3-longrope-2x8g8", 1, 256}, {"phi3-longrope-2x8g8", 4, 24},
+		{"phi3-longrope-2x8g8", 1, 256},
+		{"phi3-longrope-2x8g8", 4, 24},
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			e, want := goldenEngine(t, tt.model, func(c *Config) { c.MaxSeqs, c.StepTokens = tt.seqs, tt.step })

@@ -54,8 +54,12 @@ func (e *Engine) gather() bool {
 		}
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {
-				if q := w.Seq.Owner.(*sequence); q.started.IsZero() {
+				q := w.Seq.Owner.(*sequence)
+				if q.started.IsZero() {
 					e.start(q, now)
+				}
+				if w.Pos == q.Cut && q.timed.IsZero() {
+					q.timed = now
 				}
 			}
 			e.loop.work, e.stepping = r.Work, true
@@ -79,7 +83,11 @@ func (e *Engine) start(q *sequence, now time.Time) {
 		e.loop.samplers = e.loop.samplers[:n-1]
 		q.sampler.Reset(q.params)
 	} else {
-		q.sampler = sample.New(q.params, e.info.Vocab)
+		v := sample.Vocab{Size: e.info.Vocab}
+		if e.cfg.Tokenizer != nil {
+			v.Text = e.cfg.Tokenizer.Text
+		}
+		q.sampler = sample.New(q.params, v)
 	}
 }
 

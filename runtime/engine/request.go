@@ -27,17 +27,23 @@ type Request struct {
 	Sampling  Sampling
 	Stop      []string // end the answer and are not part of it; at most 16 of 1024 bytes
 	IgnoreEOS bool     // go on after end-of-text tokens, for measurements
+	Untimed   int      // tokens of the prompt that PrefillTime leaves out, for measurements
 	Key       string   // whose request it is: keys take turns
+
+	Logprobs    bool // say how likely the tokens were
+	TopLogprobs int  // and the most likely ones of each place, 0 to MaxTopLogprobs; only with Logprobs
 }
 
 // ChatRequest asks for the next message of a conversation. The fields are those of Request.
 type ChatRequest struct {
-	Messages  []Message
-	MaxTokens int
-	Sampling  Sampling
-	Stop      []string
-	IgnoreEOS bool
-	Key       string
+	Messages    []Message
+	MaxTokens   int
+	Sampling    Sampling
+	Stop        []string
+	IgnoreEOS   bool
+	Key         string
+	Logprobs    bool
+	TopLogprobs int
 }
 
 // Generate queues a request and returns the stream of its answer. All that can be wrong with the request is reported
@@ -58,11 +64,22 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	if r.MaxTokens < 0 {
 		return nil, &ParamError{Param: "max_tokens", Msg: fmt.Sprintf("is %d, must not be negative", r.MaxTokens)}
 	}
+	if r.Untimed < 0 || r.Untimed >= len(r.Prompt) {
+		return nil, &ParamError{Param: "untimed", Msg: fmt.Sprintf("is %d of %d tokens, must leave one", r.Untimed, len(r.Prompt))}
+	}
 	if err := r.Sampling.Validate(); err != nil {
 		return nil, err
 	}
+	for _, b := range r.Sampling.LogitBias {
+		if int(b.ID) >= e.info.Vocab {
+			return nil, &ParamError{Param: "logit_bias", Msg: fmt.Sprintf("has the token id %d, the vocabulary has %d", b.ID, e.info.Vocab)}
+		}
+	}
 	if err := checkStops(r.Stop); err != nil {
 		return nil, err
+	}
+	if r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs || r.TopLogprobs > 0 && !r.Logprobs {
+		return nil, &ParamError{Param: "top_logprobs", Msg: fmt.Sprintf("is %d, must be 0 to %d, and 0 without logprobs", r.TopLogprobs, MaxTopLogprobs)}
 	}
 	tok := e.cfg.Tokenizer
 	if tok == nil && len(r.Stop) > 0 {
@@ -74,8 +91,9 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	}
 	q := &sequence{
 		tokens: slices.Clone(r.Prompt), prompt: len(r.Prompt), max: room, params: r.Sampling,
-		stop: stopper{stops: slices.Clone(r.Stop)},
+		stop: stopper{stops: slices.Clone(r.Stop)}, tok: tok, logprobState: logprobState{logprobs: r.Logprobs, top: r.TopLogprobs},
 	}
+	q.Cut = r.Untimed
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
 	}
@@ -112,6 +130,7 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 	}
 	return e.generate(ctx, Request{
 		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, IgnoreEOS: r.IgnoreEOS, Key: r.Key,
+		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs,
 	}, true)
 }
 

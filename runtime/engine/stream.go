@@ -20,7 +20,7 @@ const (
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
 	QueueTime          time.Duration // from the request to its first step
-	PrefillTime        time.Duration // from the first step to the first token
+	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last
 }
 
@@ -28,8 +28,11 @@ type Usage struct {
 type Delta struct {
 	Text   string // whole characters, and nothing that may yet become a stop string
 	Tokens int    // tokens generated, also those without text
-	Finish Finish // set in the last Delta
-	Usage  *Usage // set in the last Delta
+	// Logprobs are those of the tokens generated, if they were asked for: also of tokens whose text is held back or, as
+	// a stop string's, never comes, but not of the end-of-text token.
+	Logprobs []Logprob
+	Finish   Finish // set in the last Delta
+	Usage    *Usage // set in the last Delta
 }
 
 // Stream is an answer being generated. The engine never waits for its reader: unread text collects here, bounded by
@@ -41,6 +44,7 @@ type Stream struct {
 	mu     sync.Mutex
 	text   []byte // unread
 	tokens int
+	probs  []Logprob // likewise
 	finish Finish
 	usage  *Usage
 	err    error         // what Next returns when the text has been read
@@ -62,9 +66,9 @@ func newStream(ctx context.Context) *Stream {
 func (s *Stream) Next() (Delta, error) {
 	for {
 		s.mu.Lock()
-		if s.left == nil && (len(s.text) > 0 || s.finish != "") {
-			d := Delta{Text: string(s.text), Tokens: s.tokens, Finish: s.finish, Usage: s.usage}
-			s.text, s.tokens = s.text[:0], 0
+		if s.left == nil && (len(s.text) > 0 || len(s.probs) > 0 || s.finish != "") {
+			d := Delta{Text: string(s.text), Tokens: s.tokens, Logprobs: s.probs, Finish: s.finish, Usage: s.usage}
+			s.text, s.tokens, s.probs = s.text[:0], 0, nil
 			if s.finish != "" {
 				s.finish, s.usage, s.err = "", nil, io.EOF
 			}
@@ -94,16 +98,17 @@ func (s *Stream) Close() {
 	s.cancel()
 }
 
-// push adds text and one token. It never blocks.
-func (s *Stream) push(text []byte, finish Finish, usage *Usage) {
+// push adds text and one token, with its log-probability if that is wanted. It never blocks.
+func (s *Stream) push(text []byte, probs []Logprob, finish Finish, usage *Usage) {
 	s.mu.Lock()
 	if s.err == nil {
 		s.text = append(s.text, text...)
 		s.tokens++
+		s.probs = append(s.probs, probs...)
 		s.finish, s.usage = finish, usage
 	}
 	s.mu.Unlock()
-	if len(text) > 0 || finish != "" {
+	if len(text) > 0 || len(probs) > 0 || finish != "" {
 		s.wake()
 	}
 }

@@ -105,7 +105,7 @@ func (s *Scheduler) share() {
 	}
 }
 
-// bound sets how many tokens each of s.prompts may get for the outputs' sake.
+// bound sets how many tokens each of s.prompts may get for the sake of outputs and cuts.
 func (s *Scheduler) bound() {
 	scored := 0
 	for _, q := range s.prompts {
@@ -117,6 +117,9 @@ func (s *Scheduler) bound() {
 		q.most = q.left()
 		if rows := q.rows(q.left()); rows > 1 {
 			q.most -= rows - min(rows, 1+(s.cfg.Outputs-len(s.running))/scored)
+		}
+		if q.done < q.Cut {
+			q.most = min(q.most, q.Cut-q.done)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type Seq struct {
 	Len      int       // tokens known so far: first the prompt, then Append adds
 	Max      int       // tokens it may grow to
 	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
+	Cut      int       // no step has tokens on both sides of this position; 0 for none
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
 	Owner    any       // the caller's
 
