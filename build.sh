@@ -264,7 +264,7 @@ do_arm64() {
 	for i in 0 1; do
 		case ${1:-} in
 		"") args=(-test.short -test.run "$(arm64_selection "${levels[i]}")") ;;
-		all) args=(-test.timeout 0) ;;
+		all) args=(-test.short -test.timeout 0) ;;
 		esac
 		(cd $KERNELS && qemu-aarch64 -cpu "${processors[i]}" -L /usr/aarch64-linux-gnu "$dir/cpu.test" -test.v "${args[@]}") \
 			>"$dir/${processors[i]}.log" 2>&1 &
@@ -357,8 +357,8 @@ usage: ./build.sh VERB
   cross         build and vet for the other platforms
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
-  arm64 [all]   the kernels of arm64 under an emulator: a selection, all tests, or what test flags say, as in
-                ./build.sh arm64 -test.run TestGolden
+  arm64 [all]   the kernels of arm64 under an emulator: a selection, all short tests (half an hour), or what test
+                flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
