@@ -60,7 +60,7 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (p->k->codes && codes_direct(w) && tokens <= AQ_DIRECT_TOKENS) {
 		return METHOD_CODES;
 	}
-	if (w->book_t && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
+	if (w->book_norm && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
 		return METHOD_TABLES;
 	}
 	return METHOD_PANEL;
