@@ -27,7 +27,7 @@ enum {
 	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
 	AQ_ENTRIES = 256,      // entries of a table
 	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
-	AQ_DIRECT_TOKENS = 4,  // tokens up to which dense rows are multiplied without a panel
+	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
