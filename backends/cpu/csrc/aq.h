@@ -28,7 +28,7 @@ enum {
 	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
 	AQ_ENTRIES = 256,      // entries of a table
 	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
-	AQ_DIRECT_TOKENS = 4,  // tokens up to which dense rows are multiplied without a panel
+	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
@@ -63,6 +63,8 @@ typedef struct weight {
 	float *book;         // codebooks (K, 2^B, og, g), or NULL if book16 is kept
 	uint16_t *book16;    // the same in F16
 	float *book_t;       // tables: codebooks transposed to (K, g, 256) in the order of the level's tables
+	int32_t *book_pairs; // the same for tables of int16 products: (K, g/2 rounded up, 256) pairs, times ...
+	float *book_step;    // ... (K) the value of 1
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
 	float *values;       // vectors: (cols)
@@ -135,6 +137,7 @@ typedef struct kernels {
 	const char *name;
 	bool interleaved;  // order of the rows in a tile: byte 4i+j holds row 16j+i, not row b at byte b
 	bool book16;       // decodes F16 codebooks quickly
+	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
 	int64_t table_bytes;
 	// Estimated cycles, for the choice between tables and panels: of a lookup, of a table entry for each input of a
 	// group, of decoding one code of eight inputs, of a multiply-add.
