@@ -329,6 +329,10 @@ func hammer(t *testing.T, e *Engine, b *fakeBackend, rng *rand.Rand, key string,
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	r := Request{Prompt: randomPrompt(rng, 1+rng.IntN(100)), MaxTokens: 1 + rng.IntN(60), Key: key}
+	if rng.IntN(4) == 0 {
+		hammerChoices(t, e, b, rng, r, accepted)
+		return
+	}
 	want, finish := decoded(b.greedy(r.Prompt, r.MaxTokens)), FinishLength
 	if rng.IntN(3) == 0 {
 		r.Prompt, r.MaxTokens, r.Stop = scripted(0), 0, []string{"STOP", "ba"}

@@ -9,6 +9,9 @@ import (
 	"aquifer/runtime/plan"
 )
 
+// BlockSize is the number of positions in a block.
+const BlockSize = plan.KVBlock
+
 // Blocks returns the number of blocks that hold n positions.
 func Blocks(n int) int { return (n + plan.KVBlock - 1) / plan.KVBlock }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aquifer/runtime/kv"
+	"aquifer/runtime/plan"
 )
 
 // client is a sequence as the simulated engine sees it.
@@ -18,6 +19,8 @@ type client struct {
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
 	scored       int // rows of its prompt, likewise
+	text         []int
+	child        bool
 }
 
 // sim plays engine and clients and checks every round against the rules in the package comment.
@@ -30,11 +33,15 @@ type sim struct {
 	live     map[*Seq]*client
 	rows     func(prompt int) int // Seq.Rows of the next client; nil means 0
 	number   int
+	token    int
 	rounds   int
 	ended    int
 	expired  int
 	canceled int
 	refused  int
+	forks    int // children that started behind their parent's prompt
+	copies   int
+	memory   map[int32]*[plan.KVBlock]int // what the "device" holds, by block
 }
 
 func newSim(t *testing.T, cfg Config, blocks int) *sim {
@@ -42,30 +49,63 @@ func newSim(t *testing.T, cfg Config, blocks int) *sim {
 	pool := kv.NewPool(blocks)
 	return &sim{
 		t: t, cfg: cfg, s: New(cfg, pool), pool: pool, now: time.Unix(1e9, 0), live: map[*Seq]*client{},
+		memory: map[int32]*[plan.KVBlock]int{},
 	}
 }
 
 // add brings a client whose answer has extra tokens and ends after stop of them; nil if it was refused.
 func (m *sim) add(key string, prompt, extra, stop int, deadline time.Duration) *client {
-	c := &client{prompt: prompt, stop: prompt + min(stop, extra), number: m.number, added: m.now, admitted: -1}
-	c.Key, c.Len, c.Max, c.Owner = key, prompt, prompt+extra, c
-	if m.rows != nil {
-		c.Rows = m.rows(prompt)
+	if all := m.addFamily(key, prompt, extra, stop, deadline, 0, false); all != nil {
+		return all[0]
 	}
-	if deadline > 0 {
-		c.Deadline = m.now.Add(deadline)
+	return nil
+}
+
+// addFamily brings a client with children.
+func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Duration, children int, apart bool) []*client {
+	var all []*client
+	var seqs []*Seq
+	text := make([]int, prompt)
+	for i := range text {
+		text[i] = m.fresh()
 	}
-	full := m.s.Waiting()-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
-	switch err := m.s.Add(&c.Seq, m.now); {
+	for i := range children + 1 {
+		c := &client{prompt: prompt, stop: prompt + min(stop*(i+1), extra), added: m.now, admitted: -1, child: i > 0}
+		c.Key, c.Len, c.Max, c.Owner, c.Apart, c.text = key, prompt, prompt+extra, c, apart && i > 0, slices.Clone(text)
+		if m.rows != nil && i == 0 && children == 0 {
+			c.Rows = m.rows(prompt)
+		}
+		if deadline > 0 {
+			c.Deadline = m.now.Add(deadline)
+		}
+		all, seqs = append(all, c), append(seqs, &c.Seq)
+	}
+	waiting := 0
+	for _, c := range m.live {
+		if !c.Running() && !c.child {
+			waiting++
+		}
+	}
+	full := waiting-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
+	switch err := m.s.Add(seqs[0], m.now, seqs[1:]...); {
 	case full && err == ErrFull:
 		m.refused++
 		return nil
 	case full || err != nil:
-		m.t.Fatalf("Add with %d waiting, %d running: %v", m.s.Waiting(), m.s.Running(), err)
+		m.t.Fatalf("Add with %d waiting, %d running: %v", waiting, m.s.Running(), err)
 	}
-	m.number++
-	m.live[&c.Seq] = c
-	return c
+	for _, c := range all {
+		c.number = m.number
+		m.number++
+		m.live[&c.Seq] = c
+	}
+	return all
+}
+
+// fresh returns a token that was never there before.
+func (m *sim) fresh() int {
+	m.token++
+	return m.token
 }
 
 func (m *sim) cancel(c *client) {
@@ -87,7 +127,7 @@ func (m *sim) round(between func()) {
 	for _, e := range r.Expired {
 		c := m.live[e.Seq]
 		late := !e.Seq.Deadline.IsZero() && !m.now.Before(e.Seq.Deadline)
-		waited := c.admitted < 0 && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
+		waited := c.admitted < 0 && !c.child && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
 		if e.Err == ErrDeadline && !late || e.Err == ErrQueueTimeout && !waited || e.Err == nil {
 			t.Fatalf("sequence %d expired with %v", c.number, e.Err)
 		}
@@ -113,12 +153,13 @@ func (m *sim) round(between func()) {
 	slices.SortFunc(fresh, func(a, b *client) int { return a.number - b.number })
 	for _, c := range fresh {
 		for _, w := range m.live {
-			if w.Key == c.Key && w.admitted < 0 && w.number < c.number {
+			if w.Key == c.Key && w.admitted < 0 && w.number < c.number && w.parent == nil && !c.forked {
 				t.Fatalf("sequence %d overtook %d of the same key", c.number, w.number)
 			}
 		}
 	}
 	m.checkWork(r.Work)
+	m.run(r)
 	work := slices.Clone(r.Work)
 	if between != nil {
 		between()
@@ -130,7 +171,9 @@ func (m *sim) round(between func()) {
 		if c == nil {
 			continue // cancelled while the step ran
 		}
-		if c.ran < c.prompt {
+		if w.N == 0 {
+			c.scored++
+		} else if c.ran < c.prompt {
 			c.scored += w.Rows
 		}
 		c.ran += w.N
@@ -147,6 +190,38 @@ func (m *sim) round(between func()) {
 			continue
 		}
 		m.s.Append(w.Seq)
+		c.text = append(c.text, m.fresh())
+	}
+}
+
+// run plays the device: it makes the copies, then checks for each sequence that what lies before its tokens is its own
+// text, and that nobody else holds the blocks it writes.
+func (m *sim) run(r Round) {
+	m.t.Helper()
+	block := func(b int32) *[plan.KVBlock]int {
+		if m.memory[b] == nil {
+			m.memory[b] = new([plan.KVBlock]int)
+		}
+		return m.memory[b]
+	}
+	for _, c := range r.Copies {
+		*block(c.Dst) = *block(c.Src)
+		m.copies++
+	}
+	for _, w := range r.Work {
+		c := m.live[w.Seq]
+		for pos := range w.Pos {
+			if got := block(w.Seq.Table.Blocks[pos/plan.KVBlock])[pos%plan.KVBlock]; got != c.text[pos] {
+				m.t.Fatalf("sequence %d finds %d at position %d of %d, it wrote %d", c.number, got, pos, w.Pos, c.text[pos])
+			}
+		}
+		for pos := w.Pos; pos < w.Pos+w.N; pos++ {
+			b := w.Seq.Table.Blocks[pos/plan.KVBlock]
+			if n := m.pool.Shares(b); n != 1 {
+				m.t.Fatalf("sequence %d writes block %d, which %d tables hold", c.number, b, n)
+			}
+			block(b)[pos%plan.KVBlock] = c.text[pos]
+		}
 	}
 }
 
@@ -155,11 +230,16 @@ func (m *sim) checkAccount() {
 	var tables []*kv.Table
 	running := 0
 	for q, c := range m.live {
+		tables = append(tables, &kv.Table{Blocks: q.spare})
 		if !q.Running() {
-			if len(q.Table.Blocks) != 0 {
-				m.t.Fatalf("waiting sequence %d holds blocks", c.number)
+			if n := len(q.Table.Blocks); n != 0 && (!q.forked || n != kv.Blocks(c.prompt)) {
+				m.t.Fatalf("waiting sequence %d holds %d blocks", c.number, n)
 			}
+			tables = append(tables, &q.Table)
 			continue
+		}
+		if len(q.spare) > 0 && len(q.children) == 0 {
+			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
 		if len(q.Table.Blocks) != kv.Blocks(q.Max) {
@@ -195,7 +275,11 @@ func (m *sim) checkWork(work []Work) {
 			t.Fatalf("work for a sequence that is gone, waiting or listed twice")
 		}
 		seen[w.Seq] = true
-		if w.Pos != c.ran || w.N < 1 || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
+		if c.child && w.N == 0 && c.ran == 0 {
+			c.ran = c.prompt
+			m.forks++
+		}
+		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
 		}
 		if rows := m.wanted(w.Seq, w.Pos, w.N); w.Rows != rows {
@@ -203,7 +287,11 @@ func (m *sim) checkWork(work []Work) {
 		}
 		total += w.N
 		outputs += w.Rows
-		if w.Seq.Len-w.Pos == 1 {
+		if w.N == 0 {
+			if prompts > 0 {
+				t.Fatal("a sequence with nothing to run behind a prompt")
+			}
+		} else if w.Seq.Len-w.Pos == 1 {
 			single++
 			if prompts > 0 {
 				t.Fatal("a single token behind a prompt")
@@ -269,7 +357,7 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals := 0
+	arrivals, forks, copies := 0, 0, 0
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
@@ -279,7 +367,7 @@ func TestRandomArrivals(t *testing.T) {
 			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
 		}
 		blocks := 8 + rng.IntN(60)
-		scores := seed%2 == 1
+		scores, families := seed%2 == 1, seed%3 > 0
 		if scores {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
@@ -300,9 +388,11 @@ func TestRandomArrivals(t *testing.T) {
 					deadline = time.Duration(1+rng.IntN(2000)) * time.Millisecond
 				}
 				key := string(rune('a' + rng.IntN(1+rng.IntN(5))))
-				if c := m.add(key, prompt, extra, rng.IntN(100), deadline); c != nil {
-					clients = append(clients, c)
+				children := 0
+				if families && rng.IntN(3) == 0 && Together(prompt+extra) <= blocks {
+					children = 1 + rng.IntN(6)
 				}
+				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(100), deadline, children, rng.IntN(10) == 0)...)
 			}
 			m.round(func() {
 				if len(clients) > 0 && rng.IntN(4) == 0 {
@@ -315,9 +405,11 @@ func TestRandomArrivals(t *testing.T) {
 		}
 		m.drain(100000)
 		arrivals += m.number
+		forks += m.forks
+		copies += m.copies
 	}
-	if arrivals < 5000 {
-		t.Errorf("only %d arrivals", arrivals)
+	if arrivals < 5000 || forks < 400 || copies < 400 {
+		t.Errorf("only %d arrivals, %d forks, %d copies", arrivals, forks, copies)
 	}
 }
 
@@ -347,9 +439,11 @@ func FuzzSched(f *testing.F) {
 			switch next() % 4 {
 			case 0:
 				key, prompt, extra := string(rune('a'+next()%6)), 1+next(), next()
-				if c := m.add(key, prompt, extra, extra/2, time.Duration(next()%64)*16*time.Millisecond); c != nil {
-					clients = append(clients, c)
+				deadline, children := time.Duration(next()%64)*16*time.Millisecond, 0
+				if Together(prompt+extra) <= blocks {
+					children = max(next()%8-3, 0)
 				}
+				clients = append(clients, m.addFamily(key, prompt, extra, extra/2, deadline, children, extra%5 == 0)...)
 			case 1:
 				m.round(nil)
 			case 2:
