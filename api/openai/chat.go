@@ -34,7 +34,9 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
-	stream, err := model.Engine.Chat(r.Context(), req.engineRequest(model.Defaults))
+	ask := req.engineRequest(model.Defaults)
+	ask.Key = clientOf(r.Context())
+	stream, err := model.Engine.Chat(r.Context(), ask)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -90,6 +92,7 @@ func (t *total) add(d engine.Delta) {
 	u := usageOf(d.Usage)
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
+	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
 	t.TotalTokens = t.PromptTokens + t.CompletionTokens
 }
 

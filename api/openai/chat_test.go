@@ -103,7 +103,7 @@ func TestAnswers(t *testing.T) {
 		{Text: " €\"", Probs: []engine.Logprob{{ID: 3, Bytes: []byte{0xac, '"'}, Value: -20000}}},
 		{Text: "!"},
 	}}
-	three := apitest.Reply{Usage: engine.Usage{Prompt: 9, Completion: 2}, Parts: []apitest.Part{
+	three := apitest.Reply{Usage: engine.Usage{Prompt: 40, Cached: 32, Completion: 2}, Parts: []apitest.Part{
 		{Choice: 1, Text: "b"}, {Text: "a"}, {Choice: 1, Text: "B"}, {Choice: 2}, {Text: "A"}, {Choice: 2, Text: "C"},
 	}}
 	tests := []struct {

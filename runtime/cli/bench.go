@@ -154,13 +154,13 @@ func (s *session) measure(ctx context.Context, set settings, prompt, gen, depth 
 		TestTime: time.Now().UTC().Truncate(time.Second), Version: version,
 	}
 	for i := range set.integer("repetitions") + 1 {
-		// Another prompt each time: the engine may keep what it has computed for a prefix.
+		// Another prompt each time, for models that choose experts.
 		random := rand.New(rand.NewPCG(uint64(prompt), uint64(i)))
 		ids := make([]int32, max(prompt, depth, 1))
 		for j := range ids {
 			ids[j] = random.Int32N(int32(s.model.Vocab))
 		}
-		usage, err := s.timed(ctx, engine.Request{Prompt: ids, MaxTokens: gen + 1, IgnoreEOS: true})
+		usage, err := s.timed(ctx, engine.Request{Prompt: ids, MaxTokens: gen + 1, IgnoreEOS: true, NoReuse: true})
 		if err != nil {
 			return r, err
 		}

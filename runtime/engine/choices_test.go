@@ -73,7 +73,7 @@ func TestChoices(t *testing.T) {
 			e := start(t, b, func(c *Config) { c.MaxSeqs, c.StepTokens, c.MaxQueue = tt.seqs, 30, 2 })
 			prompt := randomPrompt(rand.New(rand.NewPCG(5, uint64(tt.n))), tt.prompt)
 			p := Sampling{Temperature: 1, TopP: 0.95, RepeatPenalty: 1.1, Seed: 11}
-			r := Request{Prompt: prompt, MaxTokens: tt.tokens, Sampling: p, N: tt.n}
+			r := Request{Prompt: prompt, MaxTokens: tt.tokens, Sampling: p, N: tt.n, NoReuse: true}
 			for _, beside := range []bool{false, true} {
 				before, want := e.Stats().Prefill, int64(tt.prompt)
 				other := Request{Prompt: []int32{1, 2, 3}, MaxTokens: 100}
@@ -157,7 +157,7 @@ func TestChoicesWithoutSpareMemory(t *testing.T) {
 	b := &fakeBackend{}
 	e := start(t, b, func(c *Config) { c.MaxSeqs = 1 })
 	prompt := randomPrompt(rand.New(rand.NewPCG(6, 6)), 50)
-	texts, _, err := readAll(t, generate(t, e, t.Context(), Request{Prompt: prompt, N: 3}), 3)
+	texts, _, err := readAll(t, generate(t, e, t.Context(), Request{Prompt: prompt, N: 3, NoReuse: true}), 3)
 	want := decoded(b.greedy(prompt, 206))
 	if err != nil || !slices.Equal(texts, []string{want, want, want}) || e.Stats().Prefill != 150 {
 		t.Errorf("%q, %v, %+v", texts, err, e.Stats())

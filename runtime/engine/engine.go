@@ -81,7 +81,9 @@ type Stats struct {
 	Running, Queued  int
 	KVBlocks, KVFree int
 	Steps            int64
+	KVKnown          int   // blocks, free or not, whose contents could be used again
 	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
+	Reused           int64 // tokens of prompts that were not run, because they were cached
 	Finished         int64 // requests by how they ended, this and the next four
 	Cancelled        int64
 	Expired          int64 // queue timeout or deadline
@@ -243,7 +245,7 @@ func (e *Engine) Stats() Stats {
 	defer e.mu.Unlock()
 	s := e.stats
 	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
-	s.KVBlocks, s.KVFree = e.pool.Total(), e.pool.Free()
+	s.KVBlocks, s.KVFree, s.KVKnown = e.pool.Total(), e.pool.Free(), e.pool.Known()
 	return s
 }
 

@@ -72,6 +72,7 @@ func (e *Engine) gather() bool {
 // start readies a sequence for its first step.
 func (e *Engine) start(q *sequence, now time.Time) {
 	q.started, q.request.begun = now, true
+	e.stats.Reused += int64(q.Hit)
 	if q.raw {
 		return
 	}
@@ -198,10 +199,7 @@ func (e *Engine) commit() {
 				e.stats.Finished++
 			}
 		case e.loop.open[i] && !q.raw:
-			e.sched.Append(&q.Seq)
-			if q.Len == e.longFrom+1 && e.longFrom > 0 {
-				e.sched.Rewind(&q.Seq) // the sequence counts as long from here on: its keys have to be made anew
-			}
+			e.grow(q)
 		}
 	}
 }

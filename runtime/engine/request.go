@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"aquifer/runtime/chat"
+	"aquifer/runtime/kv"
 	"aquifer/runtime/sample"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -36,7 +37,8 @@ type Request struct {
 	Sampling  Sampling
 	Stop      []string // end the answer and are not part of it; at most 16 of 1024 bytes
 	IgnoreEOS bool     // go on after end-of-text tokens, for measurements
-	Key       string   // whose request it is: keys take turns
+	Key       string   // whose request it is: keys take turns, and find nothing of each other's in the cache
+	NoReuse   bool     // leave the cache of earlier requests alone, for measurements
 
 	Logprobs    bool // say how likely the tokens were
 	TopLogprobs int  // and the most likely ones of each place, 0 to MaxTopLogprobs; only with Logprobs
@@ -96,8 +98,14 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	for i := range max(r.N, 1) {
 		q.seqs = append(q.seqs, e.sequence(r, i, room, fresh))
 	}
-	if len(q.seqs) > 1 && e.shares(len(r.Prompt), len(r.Prompt)+room) {
+	if first := q.seqs[0]; len(q.seqs) > 1 && !first.Turns && sched.Together(len(r.Prompt)+room) <= e.kvBlocks {
 		q.starts = len(q.seqs) - 1
+	}
+	if !r.NoReuse {
+		chain := slices.Clip(e.chain([]kv.Hash{}, r.Key, r.Prompt))
+		for _, s := range q.seqs {
+			s.Chain = chain
+		}
 	}
 	return e.add(ctx, q, r.Key)
 }
@@ -142,6 +150,7 @@ func (e *Engine) sequence(r Request, choice, most int, fresh bool) *sequence {
 		stop: stopper{stops: r.Stop}, tok: tok, logprobState: logprobState{logprobs: r.Logprobs, top: r.TopLogprobs},
 	}
 	q.params.Seed = sample.Choice(r.Sampling.Seed, choice)
+	q.Turns = e.mayTurn(len(r.Prompt), len(r.Prompt)+most)
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
 	}
@@ -156,13 +165,6 @@ func (e *Engine) sequence(r Request, choice, most int, fresh bool) *sequence {
 		}
 	}
 	return q
-}
-
-// shares reports whether choices of a request can share what is cached of its prompt. They can't where a sequence may
-// turn long, and all of its cache is made anew, or where there is not even memory for one and a copied block.
-func (e *Engine) shares(prompt, most int) bool {
-	mayTurn := e.longFrom > 0 && prompt <= e.longFrom && most > e.longFrom
-	return !mayTurn && sched.Together(most) <= e.kvBlocks
 }
 
 // Chat renders the messages with the model's chat template and generates the answer. Control tokens written in the

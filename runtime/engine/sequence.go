@@ -79,7 +79,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		}
 	}
 	q.request.stream.push(q.index, text, logprob, finish, &Usage{
-		Prompt: q.prompt, Completion: completion,
+		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.started), DecodeTime: now.Sub(q.first),
 	})
 	return true, text

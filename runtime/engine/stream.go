@@ -19,6 +19,7 @@ const (
 // Usage has the figures of a finished answer.
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
+	Cached             int           // tokens of the prompt that an earlier request had left in the cache
 	QueueTime          time.Duration // from the request to its first step
 	PrefillTime        time.Duration // from the first step to the first token
 	DecodeTime         time.Duration // from the first token to the last

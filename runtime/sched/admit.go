@@ -47,7 +47,22 @@ func (s *Scheduler) missing(q *Seq) int {
 	if _, shared := s.end(q); shared {
 		n++
 	}
+	if q.Turns {
+		n += len(q.Table.Blocks) // those found are others'
+	}
 	return n
+}
+
+// find puts the blocks into the table of a sequence that are known to hold the beginning of its prompt, up to the first
+// token that needs logits.
+func (s *Scheduler) find(q *Seq) {
+	for _, h := range q.Chain[:min(len(q.Chain), q.from/kv.BlockSize)] {
+		block, ok := s.pool.Reuse(h)
+		if !ok {
+			return
+		}
+		q.Table.Blocks = append(q.Table.Blocks, block)
+	}
 }
 
 // end returns the place in a forked sequence's table of the block where the prompt ends, and whether others hold it: who
@@ -60,8 +75,24 @@ func (s *Scheduler) end(q *Seq) (place int, shared bool) {
 // start admits the i-th waiting sequence of a lane, if there are blocks for it.
 func (s *Scheduler) start(l *lane, i int) bool {
 	q := l.waiting[i]
+	if !q.forked {
+		s.find(q)
+	}
 	if s.missing(q) > s.pool.Free() {
+		if !q.forked {
+			s.pool.Drop(&q.Table)
+		}
 		return false
+	}
+	if !q.forked {
+		q.published = len(q.Table.Blocks)
+		q.Hit = q.published * kv.BlockSize
+		q.done = q.Hit
+	}
+	if q.Turns {
+		for range q.published {
+			q.spare = append(q.spare, s.take())
+		}
 	}
 	if len(q.children) > 0 && q.Len%kv.BlockSize != 0 {
 		q.spare = append(q.spare, s.take())
@@ -106,7 +137,7 @@ func (s *Scheduler) fork(q *Seq) {
 			continue // ended
 		}
 		shared = true
-		c.parent, c.forked, c.done = nil, true, c.Len
+		c.parent, c.forked, c.done, c.published = nil, true, c.Len, c.Len/kv.BlockSize
 		c.Table.Blocks = slices.Clone(q.Table.Blocks[:kv.Blocks(q.Len)])
 		for _, b := range c.Table.Blocks {
 			s.pool.Retain(b)

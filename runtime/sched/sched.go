@@ -15,6 +15,12 @@
 // within a key for its sequences, where the share that a short prompt does not need passes to the longer ones. So a
 // short prompt behind a long one is through after a few steps.
 //
+// Reuse. What is cached of a text can be found under its hashes (Seq.Chain), while a sequence runs and afterwards until
+// its blocks are needed. A sequence that starts takes the blocks it finds for the beginning of its prompt, reserves only
+// what is missing, and runs what is left: at least its last token, for the logits. Sequences that may have to run
+// everything anew (Seq.Turns) can be found only when they have ended, and reserve blocks for what they found as well: they
+// save time, not memory.
+//
 // Choices. A sequence may have children: sequences with the same prompt, which wait until it has been run, once, and
 // then start behind it (Add, Work). They hold its blocks from that moment on, so that the parent may end before the last
 // of them starts. Full blocks are only read from then on; the block where the prompt ends is copied for everyone who
@@ -62,7 +68,13 @@ type Seq struct {
 	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
 	Apart    bool      // a child that runs its prompt itself
+	Turns    bool      // it may be rewound; not for one with children but those apart
 	Owner    any       // the caller's
+
+	// Chain has the hashes of the full blocks of its tokens, the first at least: cached contents are found and made known
+	// under them. The caller appends to it as the text grows; nil finds nothing and makes nothing known.
+	Chain []kv.Hash
+	Hit   int // tokens of the prompt that were found when it started
 
 	Table kv.Table // blocks for Max positions while it runs; of a waiting child, those of the prompt
 
@@ -79,6 +91,8 @@ type Seq struct {
 	children []*Seq  // that wait for its prompt
 	spare    []int32 // blocks it holds besides those of the table
 	forked   bool    // its prompt was run by its parent, and the token behind is not known yet
+
+	published int // blocks of the table whose contents were made known, or found
 }
 
 type state uint8
@@ -167,7 +181,7 @@ func (s *Scheduler) Add(q *Seq, now time.Time, children ...*Seq) error {
 		if err := s.check(c); err != nil {
 			return err
 		}
-		if c.Key != q.Key || c.Len != q.Len || c.Max != q.Max || c.Rows != 0 || !c.Apart && Together(q.Max) > s.pool.Total() {
+		if c.Turns && !c.Apart || q.Turns && !c.Apart || c.Key != q.Key || c.Len != q.Len || c.Max != q.Max || c.Rows != 0 || !c.Apart && Together(q.Max) > s.pool.Total() {
 			return fmt.Errorf("sched: a sequence of %d to %d tokens cannot be a child of one of %d to %d", c.Len, c.Max, q.Len, q.Max)
 		}
 	}
@@ -221,7 +235,7 @@ func (s *Scheduler) enqueue(q *Seq) {
 	l.waiting = append(l.waiting, q)
 	s.waiting++
 	q.state, q.lane, q.done, q.from, q.until = waiting, l, 0, q.Len-max(q.Rows, 1), time.Time{}
-	q.child, q.parent, q.children, q.forked = false, nil, nil, false
+	q.child, q.parent, q.children, q.forked, q.Hit, q.published = false, nil, nil, false, 0, 0
 }
 
 // Ran records that a share of the last round has been run. It does nothing if the sequence has ended since.
@@ -231,6 +245,9 @@ func (s *Scheduler) Ran(w Work) {
 		return
 	}
 	q.done += w.N
+	if !q.Turns {
+		s.publish(q)
+	}
 	if len(q.children) > 0 && q.left() == 0 {
 		s.fork(q)
 	}
@@ -245,12 +262,29 @@ func (s *Scheduler) Append(q *Seq) {
 	q.forked = false
 }
 
-// Rewind makes a running sequence run all of its tokens once more, to choose the next one: what is cached of them no
-// longer counts. It keeps its blocks.
-func (s *Scheduler) Rewind(q *Seq) {
-	if q.state == running {
-		q.done, q.from = 0, q.Len-1
+// publish makes known what the full blocks of a sequence hold.
+func (s *Scheduler) publish(q *Seq) {
+	for n := min(len(q.Chain), q.done/kv.BlockSize); q.published < n; q.published++ {
+		s.pool.Publish(q.Table.Blocks[q.published], q.Chain[q.published])
 	}
+}
+
+// Rewind makes a running sequence, one that Turns, run all of its tokens once more, to choose the next one: what is
+// cached of them no longer counts. It keeps its blocks but those it found, and does not turn again. Its Chain is nil
+// then; the caller may set one for what it will hold.
+func (s *Scheduler) Rewind(q *Seq) {
+	if q.state != running {
+		return
+	}
+	if !q.Turns {
+		panic("sched: a sequence is rewound that was not said to turn")
+	}
+	for i, b := range q.spare {
+		s.pool.Release(q.Table.Blocks[i])
+		q.Table.Blocks[i] = b
+	}
+	q.spare = nil
+	q.done, q.from, q.published, q.Chain, q.Turns = 0, q.Len-1, 0, nil, false
 }
 
 // End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended. Children
@@ -266,6 +300,7 @@ func (s *Scheduler) End(q *Seq) {
 		i := slices.Index(s.running, q)
 		s.running = slices.Delete(s.running, i, i+1)
 		l.running--
+		s.publish(q)
 	}
 	s.pool.Drop(&q.Table)
 	s.dropSpare(q)

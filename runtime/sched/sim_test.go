@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -19,8 +20,16 @@ type client struct {
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
 	scored       int // rows of its prompt, likewise
-	text         []int
+	text         []int32
 	child        bool
+	long         bool // what it caches is of the other kind
+}
+
+// cell is what the simulated device holds for a position.
+type cell struct {
+	key   string
+	long  bool
+	token int32
 }
 
 // sim plays engine and clients and checks every round against the rules in the package comment.
@@ -41,7 +50,11 @@ type sim struct {
 	refused  int
 	forks    int // children that started behind their parent's prompt
 	copies   int
-	memory   map[int32]*[plan.KVBlock]int // what the "device" holds, by block
+	memory   map[int32]*[plan.KVBlock]cell // what the "device" holds, by block
+	longFrom int                           // length beyond which sequences are long; 0 means never
+	trunks   int                           // texts that prompts begin with; 0 means that all differ
+	hits     int                           // tokens found in the cache
+	turned   int
 }
 
 func newSim(t *testing.T, cfg Config, blocks int) *sim {
@@ -49,7 +62,7 @@ func newSim(t *testing.T, cfg Config, blocks int) *sim {
 	pool := kv.NewPool(blocks)
 	return &sim{
 		t: t, cfg: cfg, s: New(cfg, pool), pool: pool, now: time.Unix(1e9, 0), live: map[*Seq]*client{},
-		memory: map[int32]*[plan.KVBlock]int{},
+		memory: map[int32]*[plan.KVBlock]cell{},
 	}
 }
 
@@ -65,13 +78,16 @@ func (m *sim) add(key string, prompt, extra, stop int, deadline time.Duration) *
 func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Duration, children int, apart bool) []*client {
 	var all []*client
 	var seqs []*Seq
-	text := make([]int, prompt)
-	for i := range text {
-		text[i] = m.fresh()
-	}
+	text := m.prompt(prompt)
 	for i := range children + 1 {
 		c := &client{prompt: prompt, stop: prompt + min(stop*(i+1), extra), added: m.now, admitted: -1, child: i > 0}
 		c.Key, c.Len, c.Max, c.Owner, c.Apart, c.text = key, prompt, prompt+extra, c, apart && i > 0, slices.Clone(text)
+		c.Turns = m.longFrom > 0 && prompt <= m.longFrom && c.Max > m.longFrom
+		c.Apart = c.Apart || i > 0 && c.Turns
+		c.long = m.longFrom > 0 && prompt > m.longFrom
+		if m.trunks > 0 {
+			c.Chain = c.chain(nil)
+		}
 		if m.rows != nil && i == 0 && children == 0 {
 			c.Rows = m.rows(prompt)
 		}
@@ -102,10 +118,32 @@ func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Durat
 	return all
 }
 
+// chain extends the hashes of a client's text.
+func (c *client) chain(from []kv.Hash) []kv.Hash {
+	return kv.Chain(from, kv.Root(fmt.Sprint(c.Key, c.long)), c.text)
+}
+
+// prompt makes up a text that may begin as others do.
+func (m *sim) prompt(n int) []int32 {
+	text := make([]int32, n)
+	same := 0
+	if m.trunks > 0 {
+		same = n - m.token%(n+1)*(m.number%3)/2
+	}
+	for i := range text {
+		if i < same {
+			text[i] = -int32(i*m.trunks+m.number*7%m.trunks) - 1
+		} else {
+			text[i] = m.fresh()
+		}
+	}
+	return text
+}
+
 // fresh returns a token that was never there before.
-func (m *sim) fresh() int {
+func (m *sim) fresh() int32 {
 	m.token++
-	return m.token
+	return int32(m.token)
 }
 
 func (m *sim) cancel(c *client) {
@@ -191,6 +229,17 @@ func (m *sim) round(between func()) {
 		}
 		m.s.Append(w.Seq)
 		c.text = append(c.text, m.fresh())
+		if c.Chain != nil {
+			c.Chain = c.chain(c.Chain)
+		}
+		if c.Turns && c.Len == m.longFrom+1 {
+			m.s.Rewind(w.Seq)
+			c.long, c.ran, c.prompt, c.Rows, c.scored = true, 0, c.Len, 0, 0
+			if m.trunks > 0 {
+				c.Chain = c.chain(nil)
+			}
+			m.turned++
+		}
 	}
 }
 
@@ -198,9 +247,9 @@ func (m *sim) round(between func()) {
 // text, and that nobody else holds the blocks it writes.
 func (m *sim) run(r Round) {
 	m.t.Helper()
-	block := func(b int32) *[plan.KVBlock]int {
+	block := func(b int32) *[plan.KVBlock]cell {
 		if m.memory[b] == nil {
-			m.memory[b] = new([plan.KVBlock]int)
+			m.memory[b] = new([plan.KVBlock]cell)
 		}
 		return m.memory[b]
 	}
@@ -211,16 +260,17 @@ func (m *sim) run(r Round) {
 	for _, w := range r.Work {
 		c := m.live[w.Seq]
 		for pos := range w.Pos {
-			if got := block(w.Seq.Table.Blocks[pos/plan.KVBlock])[pos%plan.KVBlock]; got != c.text[pos] {
-				m.t.Fatalf("sequence %d finds %d at position %d of %d, it wrote %d", c.number, got, pos, w.Pos, c.text[pos])
+			want := cell{c.Key, c.long, c.text[pos]}
+			if got := block(w.Seq.Table.Blocks[pos/plan.KVBlock])[pos%plan.KVBlock]; got != want {
+				m.t.Fatalf("sequence %d finds %+v at position %d of %d, not %+v", c.number, got, pos, w.Pos, want)
 			}
 		}
 		for pos := w.Pos; pos < w.Pos+w.N; pos++ {
 			b := w.Seq.Table.Blocks[pos/plan.KVBlock]
-			if n := m.pool.Shares(b); n != 1 {
-				m.t.Fatalf("sequence %d writes block %d, which %d tables hold", c.number, b, n)
+			if n := m.pool.Shares(b); n != 1 || m.pool.Published(b) {
+				m.t.Fatalf("sequence %d writes block %d, which %d tables hold, published %v", c.number, b, n, m.pool.Published(b))
 			}
-			block(b)[pos%plan.KVBlock] = c.text[pos]
+			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, c.text[pos]}
 		}
 	}
 }
@@ -238,7 +288,7 @@ func (m *sim) checkAccount() {
 			tables = append(tables, &q.Table)
 			continue
 		}
-		if len(q.spare) > 0 && len(q.children) == 0 {
+		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.Hit/plan.KVBlock) {
 			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
@@ -278,6 +328,9 @@ func (m *sim) checkWork(work []Work) {
 		if c.child && w.N == 0 && c.ran == 0 {
 			c.ran = c.prompt
 			m.forks++
+		} else if c.ran == 0 && w.Pos > 0 && w.Pos == w.Seq.Hit && w.Pos%plan.KVBlock == 0 && w.Pos <= c.prompt-max(c.Rows, 1) {
+			c.ran = w.Pos
+			m.hits += w.Pos
 		}
 		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
@@ -357,7 +410,7 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals, forks, copies := 0, 0, 0
+	arrivals, forks, copies, hits, turned := 0, 0, 0, 0, 0
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
@@ -377,6 +430,10 @@ func TestRandomArrivals(t *testing.T) {
 				return 0
 			}
 			return rng.IntN(prompt + 1)
+		}
+		m.trunks = int(seed % 5)
+		if seed%4 == 3 {
+			m.longFrom = 30 + rng.IntN(100)
 		}
 		var clients []*client
 		for range 400 {
@@ -407,9 +464,11 @@ func TestRandomArrivals(t *testing.T) {
 		arrivals += m.number
 		forks += m.forks
 		copies += m.copies
+		hits += m.hits
+		turned += m.turned
 	}
-	if arrivals < 5000 || forks < 400 || copies < 400 {
-		t.Errorf("only %d arrivals, %d forks, %d copies", arrivals, forks, copies)
+	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 {
+		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned", arrivals, forks, copies, hits, turned)
 	}
 }
 
@@ -434,6 +493,7 @@ func FuzzSched(f *testing.F) {
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
+		m.trunks, m.longFrom = blocks%3, blocks%7*20
 		var clients []*client
 		for len(data) > 0 {
 			switch next() % 4 {
