@@ -103,11 +103,18 @@ func TestAnswers(t *testing.T) {
 		{Text: " €\"", Probs: []engine.Logprob{{ID: 3, Bytes: []byte{0xac, '"'}, Value: -20000}}},
 		{Text: "!"},
 	}}
+	three := apitest.Reply{Usage: engine.Usage{Prompt: 40, Cached: 32, Completion: 2}, Parts: []apitest.Part{
+		{Choice: 1, Text: "b"}, {Text: "a"}, {Choice: 1, Text: "B"}, {Choice: 2}, {Text: "A"}, {Choice: 2, Text: "C"},
+	}}
 	tests := []struct {
 		name  string
 		body  string
 		reply apitest.Reply
 	}{
+		{"whole_choices", `{"model":"tiny","n":3,` + hi + `}`, three},
+		{"stream_choices", `{"model":"tiny","n":3,"stream":true,"stream_options":{"include_usage":true},` + hi + `}`, three},
+		{"whole_choices_unfinished", `{"model":"tiny","n":4,` + hi + `}`, three},
+		{"stream_choices_unfinished", `{"model":"tiny","n":4,"stream":true,` + hi + `}`, three},
 		{"whole_logprobs", `{"model":"tiny","logprobs":true,"top_logprobs":2,` + hi + `}`, probs},
 		{"whole_logprobs_empty", `{"model":"tiny","logprobs":true,` + hi + `}`, apitest.Say()},
 		{"stream_logprobs", `{"model":"tiny","stream":true,"logprobs":true,"top_logprobs":2,` + hi + `}`, probs},

@@ -37,12 +37,35 @@ func chatFields() []field {
 		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), ""},
 		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), ""},
 		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), ""},
+		{"n", integer(1, engine.MaxChoices, func(r *chatRequest, n int64) { r.n = int(n) }), ""},
+		{"logit_bias", setLogitBias, ""},
 		// Honoured, not in OpenAI's specification; the names are llama.cpp's.
-		{"top_k", integer(0, math.MaxInt32, func(r *chatRequest, n int64) {
-			r.sampling = append(r.sampling, func(s *engine.Sampling) { s.TopK = int(n) })
-		}), ""},
+		{"top_k", integer(0, math.MaxInt32, sampling(func(s *engine.Sampling, n int64) { s.TopK = int(n) })), ""},
 		{"min_p", number(0, 1, func(s *engine.Sampling, f float32) { s.MinP = f }), ""},
+		{"typical_p", number(0, 1, func(s *engine.Sampling, f float32) { s.TypicalP = explicit(f) }), ""},
+		{"top_n_sigma", number(-1, 100, func(s *engine.Sampling, f float32) { s.TopNSigma = max(f, 0) }), ""},
+		{"xtc_probability", number(0, 1, func(s *engine.Sampling, f float32) { s.XTCProbability = f }), ""},
+		{"xtc_threshold", number(0, 1, func(s *engine.Sampling, f float32) { s.XTCThreshold = explicit(f) }), ""},
+		{"dynatemp_range", number(0, 2, func(s *engine.Sampling, f float32) { s.DynatempRange = f }), ""},
+		{"dynatemp_exponent", number(0, 100, func(s *engine.Sampling, f float32) { s.DynatempExponent = explicit(f) }), ""},
+		{"mirostat", setMirostat, ""},
+		{"mirostat_tau", number(0, 100, func(s *engine.Sampling, f float32) { s.MirostatTau = explicit(f) }), ""},
+		{"mirostat_eta", number(0, 1, func(s *engine.Sampling, f float32) { s.MirostatEta = explicit(f) }), ""},
 		{"repeat_penalty", number(0, 10, func(s *engine.Sampling, f float32) { s.RepeatPenalty = f }), ""},
+		{"repeat_last_n", integer(-1, math.MaxInt32, func(r *chatRequest, n int64) {
+			r.penaltiesOff = n == 0
+			sampling(func(s *engine.Sampling, n int64) { s.RepeatLastN = int(n) })(r, n)
+		}), ""},
+		{"dry_multiplier", number(0, 100, func(s *engine.Sampling, f float32) { s.DRYMultiplier = f }), ""},
+		{"dry_base", number(1, 100, func(s *engine.Sampling, f float32) { s.DRYBase = f }), ""},
+		{"dry_allowed_length", integer(1, math.MaxInt32, sampling(func(s *engine.Sampling, n int64) { s.DRYAllowedLength = int(n) })), ""},
+		{"dry_penalty_last_n", integer(-1, math.MaxInt32, func(r *chatRequest, n int64) {
+			r.dryOff = n == 0
+			sampling(func(s *engine.Sampling, n int64) { s.DRYLastN = int(n) })(r, n)
+		}), ""},
+		{"dry_sequence_breakers", setBreakers, ""},
+		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), ""},
+		{"n_predict", setPredict, ""},
 
 		// Without effect.
 		{"user", anyString, "names an end user, for the operator of a service"},
@@ -53,8 +76,6 @@ func chatFields() []field {
 		{"parallel_tool_calls", anyBool, "about tool calls, which need tools"},
 
 		// Accepted while they ask for what is done anyway.
-		{"n", only("1", func(v node) bool { return v.isNumber(1) }), "one answer"},
-		{"logit_bias", only("{}", func(v node) bool { return v.kind == kindObject && len(v.keys) == 0 }), "no biases"},
 		{"store", only("false", func(v node) bool { return v.kind == kindBool && !v.truth }), "answers are not stored"},
 		{"service_tier", only(`"auto" or "default"`, oneOf("auto", "default")), "there is one tier"},
 		{"response_format", only(`{"type":"text"}`, isTextFormat), "free text"},
@@ -245,15 +266,6 @@ func isTextFormat(v node) bool {
 
 func isTextModality(v node) bool {
 	return v.kind == kindArray && len(v.items) == 1 && v.items[0].kind == kindString && v.items[0].text == "text"
-}
-
-// isNumber reports whether the value is that integer, in whatever spelling.
-func (v node) isNumber(n float64) bool {
-	if v.kind != kindNumber || strings.HasPrefix(v.text, "-") {
-		return false
-	}
-	f, err := strconv.ParseFloat(v.text, 64)
-	return err == nil && f == n
 }
 
 // unknown is the error of a field that does not exist. param carries its name, cut to a sane length.

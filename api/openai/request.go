@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -22,6 +23,11 @@ type chatRequest struct {
 	includeUsage  bool
 	maxTokens     int // 0: not given
 	maxCompletion int // 0: not given; wins over maxTokens
+	predict       int // 0: not given or without limit; both win over it
+	n             int // 0: not given
+	noEOS         bool
+	penaltiesOff  bool // the window is empty
+	dryOff        bool // likewise
 	stop          []string
 	seed          uint64
 	seeded        bool
@@ -79,13 +85,16 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 	if !r.seeded {
 		s.Seed = rand.Uint64()
 	}
-	limit := r.maxTokens
-	if r.maxCompletion > 0 {
-		limit = r.maxCompletion
+	if r.penaltiesOff {
+		s.RepeatPenalty, s.PresencePenalty, s.FrequencyPenalty = 0, 0, 0
 	}
+	if r.dryOff {
+		s.DRYMultiplier = 0
+	}
+	limit := cmp.Or(r.maxCompletion, r.maxTokens, r.predict)
 	return engine.ChatRequest{
 		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
-		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS,
 	}
 }
 

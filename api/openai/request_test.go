@@ -3,6 +3,7 @@ package openai_test
 import (
 	"io"
 	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ var (
 	numbers01 = []string{`0`, `1`, `0.5`, `1.0`, `1e0`, `1e-400`}
 	numbers2  = append(slices.Clone(numbers01), `2`, `1.5`)
 	penalties = append(slices.Clone(numbers2), `-1`, `-2`)
+	lengths   = append([]string{`-1`, `0`}, positive...)
 	positive  = []string{`1`, `2`, `10`, `11`, `2147483647`}
 	strs      = []string{`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`}
 	bools     = []string{`true`, `false`}
@@ -50,7 +52,13 @@ func accepted() map[string][]string {
 		"user":           strs, "safety_identifier": strs, "prompt_cache_key": strs, "prompt_cache_retention": strs,
 		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
 		"parallel_tool_calls": bools,
-		"n":                   {`1`, `1.0`, `1e0`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`},
+		"n":                   {`1`, `2`, `10`, `11`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`, `{"50256":-100}`},
+		"typical_p": numbers01, "top_n_sigma": append(slices.Clone(numbers2), `-1`, `10`, `11`, `2.5`), "xtc_probability": numbers01, "xtc_threshold": numbers01,
+		"dynatemp_range": numbers2, "dynatemp_exponent": append(slices.Clone(numbers2), `10`, `11`, `2.5`),
+		"mirostat": {`0`, `2`}, "mirostat_tau": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "mirostat_eta": numbers01,
+		"repeat_last_n": lengths, "dry_penalty_last_n": lengths, "dry_allowed_length": positive,
+		"dry_multiplier": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "dry_base": {`1`, `2`, `10`, `11`, `1.5`, `2.5`, `1.0`, `1e0`},
+		"dry_sequence_breakers": {`["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, "ignore_eos": bools, "n_predict": append([]string{`-1`}, positive...),
 		"store": {`false`}, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
 		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
@@ -161,6 +169,19 @@ func TestRefusals(t *testing.T) {
 		{`{"model":"tiny","stream_options":{"include_usage":true},"messages":[` + user + `]}`, "stream_options", "invalid_value"},
 		{`{"model":"tiny","top_logprobs":1,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
 		{`{"model":"tiny","top_logprobs":20,"logprobs":false,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
+		{`{"logit_bias":{"x":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"01":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"-1":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"2147483648":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"1":100.5}}`, "logit_bias.1", "invalid_value"},
+		{`{"logit_bias":{"1":false}}`, "logit_bias.1", "invalid_type"},
+		{`{"mirostat":1}`, "mirostat", "unsupported_parameter"},
+		{`{"dry_sequence_breakers":[]}`, "dry_sequence_breakers", "invalid_value"},
+		{`{"dry_sequence_breakers":["a",""]}`, "dry_sequence_breakers[1]", "invalid_value"},
+		{`{"dry_sequence_breakers":["` + strings.Repeat("x", 41) + `"]}`, "dry_sequence_breakers[0]", "invalid_value"},
+		{`{"dry_sequence_breakers":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 65), ",") + `]}`, "dry_sequence_breakers", "invalid_value"},
+		{`{"n":129}`, "n", "invalid_value"},
+		{`{"n_predict":0}`, "n_predict", "invalid_value"},
 		{`{"logprobs":true,"top_logprobs":21}`, "top_logprobs", "invalid_value"},
 		{`{"stream_options":{"nope":true}}`, "stream_options.nope", "unknown_parameter"},
 		{msg(``), "messages", "invalid_value"},
@@ -212,6 +233,7 @@ func TestHonoured(t *testing.T) {
 	if err := h.SetModels(openai.Model{ID: "tiny", Engine: e, Defaults: defaults}); err != nil {
 		t.Fatal(err)
 	}
+	const tiny = math.SmallestNonzeroFloat32
 	user := []engine.Message{{Role: "user", Content: "Hi"}}
 	for _, tt := range []struct {
 		fields string
@@ -225,6 +247,30 @@ func TestHonoured(t *testing.T) {
 			engine.ChatRequest{Sampling: engine.Sampling{
 				Temperature: 2, TopP: 0.5, MinP: 0.25, RepeatPenalty: 1.5, PresencePenalty: -2, FrequencyPenalty: 2, TopK: 5,
 			}},
+		},
+		{`"seed":0,"n":3,"n_predict":7,"ignore_eos":true`, engine.ChatRequest{N: 3, MaxTokens: 7, NoEOS: true, Sampling: defaults}},
+		{`"seed":0,"n_predict":-1`, engine.ChatRequest{Sampling: defaults}},
+		{`"seed":0,"n_predict":7,"max_tokens":6`, engine.ChatRequest{MaxTokens: 6, Sampling: defaults}},
+		{
+			`"seed":0,"logit_bias":{"5":-100,"0":1.5},"typical_p":0.5,"top_n_sigma":2,"xtc_probability":0.5,"xtc_threshold":0.2,"mirostat":2,"mirostat_tau":3,` +
+				`"mirostat_eta":0.5,"dynatemp_range":1,"dynatemp_exponent":2,"repeat_last_n":-1,"dry_multiplier":1,"dry_base":2,"dry_allowed_length":3,` +
+				`"dry_penalty_last_n":100,"dry_sequence_breakers":["a","b"]`,
+			engine.ChatRequest{Sampling: engine.Sampling{
+				Temperature: 0.6, TopP: 0.9, TopK: 40, LogitBias: []engine.Bias{{ID: 5, Value: -100}, {ID: 0, Value: 1.5}}, TypicalP: 0.5, TopNSigma: 2,
+				XTCProbability: 0.5, XTCThreshold: 0.2, Mirostat: 2, MirostatTau: 3, MirostatEta: 0.5, DynatempRange: 1, DynatempExponent: 2, RepeatLastN: -1,
+				DRYMultiplier: 1, DRYBase: 2, DRYAllowedLength: 3, DRYLastN: 100, DRYBreakers: []string{"a", "b"},
+			}},
+		},
+		{ // zeros that mean something
+			`"seed":0,"typical_p":0,"top_n_sigma":-1,"xtc_threshold":0,"mirostat_tau":0,"mirostat_eta":0,"dynatemp_exponent":0`,
+			engine.ChatRequest{Sampling: engine.Sampling{
+				Temperature: 0.6, TopP: 0.9, TopK: 40, TypicalP: tiny, XTCThreshold: tiny, MirostatTau: tiny, MirostatEta: tiny, DynatempExponent: tiny,
+			}},
+		},
+		{`"seed":0,"repeat_penalty":1.5,"presence_penalty":1,"frequency_penalty":1,"repeat_last_n":0`, engine.ChatRequest{Sampling: defaults}},
+		{
+			`"seed":0,"dry_penalty_last_n":0,"dry_multiplier":1`,
+			engine.ChatRequest{Sampling: defaults},
 		},
 		{`"seed":0,"logprobs":true`, engine.ChatRequest{Logprobs: true, Sampling: defaults}},
 		{`"seed":0,"logprobs":true,"top_logprobs":20`, engine.ChatRequest{Logprobs: true, TopLogprobs: 20, Sampling: defaults}},

@@ -28,16 +28,21 @@ type reply struct {
 }
 
 type usage struct {
-	PromptTokens     int `json:"prompt_tokens"`
-	CompletionTokens int `json:"completion_tokens"`
-	TotalTokens      int `json:"total_tokens"`
+	PromptTokens     int           `json:"prompt_tokens"`
+	CompletionTokens int           `json:"completion_tokens"`
+	TotalTokens      int           `json:"total_tokens"`
+	PromptDetails    promptDetails `json:"prompt_tokens_details"`
+}
+
+type promptDetails struct {
+	CachedTokens int `json:"cached_tokens"`
 }
 
 func usageOf(u *engine.Usage) *usage {
 	if u == nil {
 		return &usage{}
 	}
-	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion}
+	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion, promptDetails{u.Cached}}
 }
 
 // chunk is an event of a stream. Usage is null in all but the last if usage was asked for, absent otherwise.

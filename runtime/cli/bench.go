@@ -255,10 +255,10 @@ func (s *session) sample(ctx context.Context, t benchTest, i uint64) (time.Durat
 		return ids
 	}
 	if t.gen > 0 {
-		usage, err := s.timed(ctx, engine.Request{Prompt: prompt(max(t.depth, 1)), MaxTokens: t.gen + 1, IgnoreEOS: true})
+		usage, err := s.timed(ctx, engine.Request{Prompt: prompt(max(t.depth, 1)), MaxTokens: t.gen + 1, IgnoreEOS: true, NoReuse: true})
 		return usage.DecodeTime, err
 	}
-	usage, err := s.timed(ctx, engine.Request{Prompt: prompt(t.depth + t.prompt), Untimed: t.depth, MaxTokens: 1, IgnoreEOS: true})
+	usage, err := s.timed(ctx, engine.Request{Prompt: prompt(t.depth + t.prompt), Untimed: t.depth, MaxTokens: 1, IgnoreEOS: true, NoReuse: true})
 	return usage.PrefillTime, err
 }
 

@@ -229,6 +229,8 @@ func TestBadRequests(t *testing.T) {
 		"temperature":    {Request{Prompt: ok, Sampling: Sampling{Temperature: 3}}, "temperature"},
 		"logit_bias":     {Request{Prompt: ok, Sampling: Sampling{LogitBias: []sample.Bias{{ID: vocab}}}}, "logit_bias"},
 		"top_logprobs":   {Request{Prompt: ok, Logprobs: true, TopLogprobs: 21}, "top_logprobs"},
+		"n":              {Request{Prompt: ok, N: MaxChoices + 1}, "n"},
+		"n negative":     {Request{Prompt: ok, N: -1}, "n"},
 		"top alone":      {Request{Prompt: ok, TopLogprobs: 1}, "top_logprobs"},
 		"empty stop":     {Request{Prompt: ok, Stop: []string{"a", ""}}, "stop"},
 		"long stop":      {Request{Prompt: ok, Stop: []string{strings.Repeat("x", maxStopBytes+1)}}, "stop"},

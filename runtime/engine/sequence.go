@@ -9,12 +9,13 @@ import (
 	"aquifer/tokenizer"
 )
 
-// sequence is one request while the engine works on it. The scheduler's part and the fields of the first group are
+// sequence is one answer while the engine works on it. The scheduler's part and the fields of the first group are
 // guarded by Engine.mu; the others belong to the loop once the sequence has been added.
 type sequence struct {
 	sched.Seq
-	ended   bool        // the stream has its end; only the scheduler may still hold blocks for it
-	unwatch func() bool // stops watching the request's context
+	request *request
+	index   int  // in the request
+	ended   bool // its part of the stream has its end; only the scheduler may still hold blocks for it
 
 	tokens []int32 // prompt and answer
 	prompt int     // tokens of the prompt
@@ -27,7 +28,6 @@ type sequence struct {
 	decoder *tokenizer.Decoder   // of tok
 	logprobState
 	stop   stopper
-	stream *Stream
 	raw    bool      // the logits themselves are wanted, or scores, not an answer
 	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
 	scores []float64 // of the first of them, as far as steps have come
@@ -67,7 +67,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		}
 	}
 	if finish == "" {
-		q.stream.push(text, logprob, "", nil)
+		q.request.stream.push(q.index, text, logprob, "", nil)
 		return false, text
 	}
 	if !stopped && q.decoder != nil {
@@ -78,8 +78,8 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 			text = q.stop.flush(text)
 		}
 	}
-	q.stream.push(text, logprob, finish, &Usage{
-		Prompt: q.prompt, Completion: completion,
+	q.request.stream.push(q.index, text, logprob, finish, &Usage{
+		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	})
 	return true, text

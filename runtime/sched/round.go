@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Work is the share of one sequence in a step: its tokens Pos..Pos+N-1.
+// Work is the share of one sequence in a step: its tokens Pos..Pos+N-1. A child whose prompt its parent has run starts
+// with N = 0: it has nothing to run, and its first token is to be chosen from the logits behind the parent's prompt.
 type Work struct {
 	Seq    *Seq
 	Pos, N int
@@ -20,8 +21,12 @@ type Expired struct {
 	Err error // ErrQueueTimeout or ErrDeadline
 }
 
+// Copy is a KV block whose contents are to be copied.
+type Copy struct{ Dst, Src int32 }
+
 // Round is a step to run. Its slices are valid until the next call of Round.
 type Round struct {
+	Copies  []Copy // to be made before the step, in this order
 	Work    []Work // single tokens first; empty if nothing can run
 	Expired []Expired
 }
@@ -35,13 +40,14 @@ func (s *Scheduler) Round(now time.Time) Round {
 	s.admit()
 	s.share()
 	for _, q := range s.running {
-		if q.left() == 1 {
+		if q.left() == 1 || q.forked {
 			s.emit(q)
 		}
 	}
 	for _, q := range s.prompts {
 		s.emit(q)
 	}
+	s.out.Copies, s.copies = s.copies, s.out.Copies[:0]
 	return s.out
 }
 
@@ -57,6 +63,7 @@ func (s *Scheduler) share() {
 	for _, q := range s.running {
 		switch q.left() {
 		case 0: // its next token is not known yet
+			q.grant = 0
 		case 1:
 			q.grant = 1
 			single++

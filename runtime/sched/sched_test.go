@@ -325,7 +325,7 @@ func TestScored(t *testing.T) {
 func TestRewind(t *testing.T) {
 	pool := kv.NewPool(8)
 	s := New(Config{Seqs: 2, StepTokens: 16, MixTokens: 16}, pool)
-	q := &Seq{Len: 20, Max: 60}
+	q := &Seq{Len: 20, Max: 60, Turns: true}
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
