@@ -3,6 +3,7 @@ package grammar
 import (
 	"errors"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -112,6 +113,26 @@ func fromSyntax(re *syntax.Regexp) (*expr, error) {
 		return alt(subs...), nil
 	}
 	return nil, unsupported("%s in a regular expression is not supported", quote(re.String())) // \b, \B, (?m)^, (?m)$
+}
+
+// trimAnchors takes ^ from the begin and $ from the end of an expression. ok is false if others are left.
+func trimAnchors(e *expr) (trimmed *expr, begin, end, ok bool) {
+	parts := []*expr{e}
+	if e.op == exprCat {
+		parts = e.subs
+	}
+	for len(parts) > 0 && parts[0].op == exprBegin {
+		parts, begin = parts[1:], true
+	}
+	for len(parts) > 0 && parts[len(parts)-1].op == exprEnd {
+		parts, end = parts[:len(parts)-1], true
+	}
+	trimmed = cat(parts...)
+	return trimmed, begin, end, !trimmed.asserts()
+}
+
+func (e *expr) asserts() bool {
+	return e.op == exprBegin || e.op == exprEnd || slices.ContainsFunc(e.subs, (*expr).asserts)
 }
 
 // folded is the class of the characters that equal r without regard to case.

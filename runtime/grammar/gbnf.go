@@ -18,6 +18,7 @@ const (
 type lowering struct {
 	*gbnfGrammar
 	b         *builder
+	enc       encoding
 	recursive []bool // by rule: leads back to itself
 	sizes     []int  // by rule: written out, 0 if not known yet
 	rules     []int32
@@ -31,7 +32,7 @@ func (b *builder) gbnf(src string) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
-	l := &lowering{gbnfGrammar: g, b: b, sizes: make([]int, len(g.names)), terms: map[*expr]int32{}}
+	l := newLowering(g, b, plain)
 	if err := l.findRecursive(); err != nil {
 		return 0, err
 	}
@@ -48,6 +49,10 @@ func (b *builder) gbnf(src string) (int32, error) {
 		}
 	}
 	return b.call(l.rules[g.ids["root"]], endOfRule)
+}
+
+func newLowering(g *gbnfGrammar, b *builder, enc encoding) *lowering {
+	return &lowering{gbnfGrammar: g, b: b, enc: enc, sizes: make([]int, len(g.names)), terms: map[*expr]int32{}}
 }
 
 // references calls yield with the rules an expression refers to.
@@ -153,8 +158,9 @@ func (l *lowering) regular(e *expr) (term int32, ok bool, err error) {
 		return 0, false, nil
 	}
 	var tooLarge error
-	t, err := l.b.terminal("gbnf:"+strconv.Itoa(len(l.terms)), func() (terminal, error) {
-		n, err := buildNFA(e, plain, l.bodies, l.b.budget)
+	// The key is new: equal expressions are not looked for.
+	t, err := l.b.terminal("regular:"+strconv.Itoa(len(l.b.terms))+":"+strconv.Itoa(len(l.terms)), func() (terminal, error) {
+		n, err := buildNFA(e, l.enc, l.bodies, l.b.budget)
 		if err != nil {
 			return terminal{}, err
 		}
@@ -185,7 +191,7 @@ func (l *lowering) lower(e *expr, next int32) (int32, error) {
 	}
 	switch e.op {
 	case exprText:
-		return l.b.readText(e.text, next)
+		return l.b.readText(string(l.enc.appendText(nil, e.text)), next)
 	case exprRule:
 		return l.b.call(l.rules[e.min], next)
 	case exprRepeat:
@@ -202,7 +208,13 @@ func (l *lowering) lower(e *expr, next int32) (int32, error) {
 	case exprAlt:
 		return l.choice(e.subs, next)
 	}
-	t, err := l.b.expr("class:"+string(e.set), e)
+	if e.op == exprEmpty {
+		return next, nil
+	}
+	t, err := l.b.terminal("class:"+strconv.Itoa(int(l.enc))+string(e.set), func() (terminal, error) {
+		d, err := l.b.dfa(e, l.enc)
+		return terminal{dfa: d}, err
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -301,10 +302,14 @@ func (b *builder) regex(pattern string) (int32, error) {
 		return 0, err
 	}
 	t, err := b.expr("regex", e)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		return b.read(t, endOfRule)
 	}
-	return b.read(t, endOfRule)
+	// Repetitions can make an automaton too large; as loops of rules they cost nothing.
+	if e, _, _, ok := trimAnchors(e); ok && errors.Is(err, ErrLimit) && b.budget.work(0) == nil {
+		return newLowering(&gbnfGrammar{}, b, plain).lower(e, endOfRule)
+	}
+	return 0, err
 }
 
 func (b *builder) choices(texts []string) (int32, error) {

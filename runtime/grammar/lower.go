@@ -60,7 +60,6 @@ func (s *schemas) lower(schema all) (int32, error) {
 		}{
 			{types&typeNumber == typeWhole, s.wholeTerm},
 			{types&typeFraction != 0, s.numberTerm},
-			{types&typeString != 0, s.stringTerm},
 		} {
 			if t.is {
 				term, err := t.term(sh)
@@ -70,6 +69,15 @@ func (s *schemas) lower(schema all) (int32, error) {
 				if err := add(s.b.read(term, endOfRule)); err != nil {
 					return 0, err
 				}
+			}
+		}
+		if types&typeString != 0 {
+			p, err := s.text(sh, endOfRule)
+			if err != nil {
+				return 0, placedAt(err, schema[0])
+			}
+			if err := add(p, nil); err != nil {
+				return 0, err
 			}
 		}
 		if types&typeArray != 0 {

@@ -11,6 +11,11 @@ const (
 	wholeDigits    = 18
 	fractionDigits = 17
 	largestWhole   = 999_999_999_999_999_999
+
+	// Where their value is checked, by a bound or multipleOf, they have no more digits than a float64 tells apart: most
+	// validators compare these.
+	exactDigits = 15
+	exactWhole  = 999_999_999_999_999
 )
 
 func digit(lo, hi byte) *expr { return class(rune(lo), rune(hi)) }
@@ -37,6 +42,9 @@ func wholeRange(lo, hi uint64) *expr {
 func sameLength(a, b string) *expr {
 	if a == b {
 		return text(a)
+	}
+	if strings.Trim(a, "0") == "" && strings.Trim(b, "9") == "" {
+		return repeat(digit('0', '9'), len(a), len(a))
 	}
 	if a[0] == b[0] {
 		return cat(text(a[:1]), sameLength(a[1:], b[1:]))
@@ -94,6 +102,9 @@ func (s *shape) wholeBounds() (lo, hi int64) {
 // wholeTerm returns the terminal for the whole numbers of a shape.
 func (s *schemas) wholeTerm(sh *shape) (int32, error) {
 	lo, hi := sh.wholeBounds()
+	if len(sh.multiples) > 0 {
+		lo, hi = max(lo, -exactWhole), min(hi, exactWhole)
+	}
 	if lo == -largestWhole && hi == largestWhole && len(sh.multiples) == 0 {
 		return s.b.pattern(jsonInteger)
 	}
@@ -171,7 +182,7 @@ func isMultiple(r *big.Rat, m *value) (bool, error) {
 
 // numberTerm returns the terminal for the numbers of a shape.
 func (s *schemas) numberTerm(sh *shape) (int32, error) {
-	places := fractionDigits // behind the point
+	whole, places := sh.precision()
 	for _, m := range sh.multiples {
 		r, err := parseNumber(m.text)
 		if err != nil {
@@ -189,7 +200,7 @@ func (s *schemas) numberTerm(sh *shape) (int32, error) {
 	if sh.low.at == nil && sh.high.at == nil && len(sh.multiples) == 0 {
 		return s.b.pattern(jsonNumber)
 	}
-	key := "number:" + strconv.Itoa(places)
+	key := "number:" + strconv.Itoa(whole) + "." + strconv.Itoa(places)
 	for _, b := range []bound{sh.low, sh.high} {
 		if b.at != nil {
 			key += ":" + b.at.RatString() + strconv.FormatBool(b.exclusive)
@@ -197,8 +208,10 @@ func (s *schemas) numberTerm(sh *shape) (int32, error) {
 		key += ";"
 	}
 	return s.b.terminal(key, func() (terminal, error) {
-		e := cat(optional(text("-")), wholeRange(0, largestWhole),
-			optional(cat(text("."), repeat(digit('0', '9'), 1, places))))
+		e := cat(optional(text("-")), alt(text("0"), cat(digit('1', '9'), repeat(digit('0', '9'), 0, whole-1))))
+		if places > 0 {
+			e.subs = append(e.subs, optional(cat(text("."), repeat(digit('0', '9'), 1, places))))
+		}
 		d, err := s.b.dfa(e, plain)
 		for i, b := range []bound{sh.low, sh.high} {
 			if b.at == nil || err != nil {
@@ -218,6 +231,21 @@ func (s *schemas) numberTerm(sh *shape) (int32, error) {
 		}
 		return terminal{dfa: d}, err
 	})
+}
+
+// precision returns how many digits numbers of a shape have before and behind the point, at most.
+func (s *shape) precision() (whole, places int) {
+	whole = 9
+	if s.low.at != nil && s.high.at != nil {
+		whole = 1
+	}
+	for _, b := range []bound{s.low, s.high} {
+		if b.at != nil {
+			whole = max(whole, len(new(big.Rat).Abs(b.at).FloatString(0))) // rounded: may have a digit more
+		}
+	}
+	whole = min(whole, wholeDigits)
+	return whole, max(0, exactDigits-whole)
 }
 
 // expr returns the expression for the decimal numbers at least, or at most, a bound.

@@ -79,7 +79,8 @@ func (p *products) state(pair [2]int32) (int32, error) {
 	return id, p.budget.work(8 + p.dfa.width)
 }
 
-// enclose returns the automaton for a quote, what d accepts and a quote. d never reads a quote itself.
+// enclose returns the automaton for a quote, what d accepts and a quote. Where d accepts it doesn't read a quote itself:
+// inside a string one has a backslash in front.
 func enclose(d *dfa, alphabet *byteSet, b *budget) (*dfa, error) {
 	const mark = '"'
 	if d.states() == 0 || !alphabet.has(mark) {
@@ -87,7 +88,7 @@ func enclose(d *dfa, alphabet *byteSet, b *budget) (*dfa, error) {
 	}
 	out := &dfa{classes: d.classes, width: d.width + 1}
 	out.classes[mark] = uint8(d.width)
-	if d.width > 255 { // every byte has its own class, so that the quote's is free
+	if d.width > 255 { // every byte has a class of its own already
 		out.classes[mark], out.width = d.classes[mark], d.width
 	}
 	last := int32(d.states() + 1)
@@ -106,7 +107,9 @@ func enclose(d *dfa, alphabet *byteSet, b *budget) (*dfa, error) {
 				r[c] = to + 1
 			}
 		}
-		if d.accepts[q] {
+		if to := d.step(int32(q), mark); to >= 0 {
+			r[out.classes[mark]] = to + 1
+		} else if d.accepts[q] {
 			r[out.classes[mark]] = last
 		}
 	}

@@ -7,10 +7,14 @@ import (
 	"unicode"
 )
 
-// stringTerm returns the terminal for JSON strings of a shape.
-func (s *schemas) stringTerm(sh *shape) (int32, error) {
+// text builds the JSON strings of a shape.
+func (s *schemas) text(sh *shape, next int32) (int32, error) {
 	if len(sh.patterns)+len(sh.formats) == 0 {
-		return s.b.countedString(sh.minLength, sh.maxLength)
+		t, err := s.b.countedString(sh.minLength, sh.maxLength)
+		if err != nil {
+			return 0, err
+		}
+		return s.b.read(t, next)
 	}
 	var key strings.Builder
 	key.WriteString("content:" + strconv.Itoa(sh.minLength) + ":" + strconv.Itoa(sh.maxLength))
@@ -20,13 +24,49 @@ func (s *schemas) stringTerm(sh *shape) (int32, error) {
 	for _, v := range sh.formats {
 		key.WriteString("\xfff" + v.text)
 	}
-	return s.b.terminal(key.String(), func() (terminal, error) {
+	t, err := s.b.terminal(key.String(), func() (terminal, error) {
 		d, err := s.content(sh)
 		if err == nil {
 			d, err = enclose(d, s.b.alphabet, s.b.budget)
 		}
 		return terminal{dfa: d}, err
 	})
+	switch {
+	case err == nil:
+		return s.b.read(t, next)
+	case !errors.Is(err, ErrLimit) || s.b.budget.work(0) != nil:
+	case len(sh.patterns) == 1 && len(sh.formats) == 0 && sh.minLength == 0 && sh.maxLength < 0:
+		return s.largePattern(sh.patterns[0], err, next)
+	}
+	return 0, err
+}
+
+// largePattern builds the strings in which a pattern matches where its automaton is too large: repetitions become
+// loops of rules. cause is returned where that is impossible.
+func (s *schemas) largePattern(v *value, cause error, next int32) (int32, error) {
+	e, err := parseRegex(ecmaToRE2(v.text))
+	if err != nil {
+		return 0, err
+	}
+	e, begin, end, ok := trimAnchors(e)
+	if !ok {
+		return 0, cause
+	}
+	anything := repeat(anyRune(), 0, -1)
+	if !begin {
+		e = cat(anything, e)
+	}
+	if !end {
+		e = cat(e, anything)
+	}
+	p, err := s.b.readText(`"`, next)
+	if err == nil {
+		p, err = newLowering(&gbnfGrammar{}, s.b, quoted).lower(e, p)
+	}
+	if err != nil {
+		return 0, placed(err, v)
+	}
+	return s.b.readText(`"`, p)
 }
 
 // content returns the automaton of what stands between the quotes where patterns or formats are given: every character
