@@ -92,6 +92,7 @@ var imports = map[string][]string{
 	"runtime/plan":      {},
 	"runtime/half":      {},
 	"runtime/sample":    {},
+	"runtime/grammar":   {},
 	"runtime/kv":        {"runtime/plan"},
 	"runtime/sched":     {"runtime/kv"},
 	"runtime/chat/...":  {"tokenizer"},
