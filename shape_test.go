@@ -91,6 +91,7 @@ var imports = map[string][]string{
 	"backends/...":      {"runtime/plan", "runtime/half"},
 	"runtime/plan":      {},
 	"runtime/half":      {},
+	"runtime/vfs":       {},
 	"runtime/sample":    {},
 	"runtime/kv":        {"runtime/plan"},
 	"runtime/sched":     {"runtime/kv"},
