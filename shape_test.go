@@ -91,6 +91,8 @@ var imports = map[string][]string{
 	"backends/...":      {"runtime/plan", "runtime/half"},
 	"runtime/plan":      {},
 	"runtime/half":      {},
+	"runtime/vfs":       {},
+	"runtime/store":     {"runtime/vfs"},
 	"runtime/sample":    {},
 	"runtime/grammar":   {},
 	"runtime/kv":        {"runtime/plan"},
