@@ -9,7 +9,7 @@
 // in its block remains, as fine as fp32. Counted for one token: 17 instructions for 32 weights, 43 with floats.
 
 // DOT_MOST leaves the scaled input room to be rounded up: 0x7f7f7f is the largest number of three signed bytes.
-enum { DOT_COLS = 2048, DOT_BLOCKS = DOT_COLS / 32, DOT_TOKENS = 4, DOT_MOST = 0x7f7f00 };
+enum { DOT_COLS = 1024, DOT_BLOCKS = DOT_COLS / 32, DOT_TOKENS = AQ_DIRECT_TOKENS, DOT_MOST = 0x7f7f00 };
 
 // dot_input is some columns of a token as bytes.
 typedef struct dot_input {
@@ -48,16 +48,20 @@ INL void cut_block(dot_input *to, int32_t b, const float *x) {
 	}
 }
 
-// dot_rows multiplies R rows of w, blocks [0, n), with a token and adds the products to y.
-INL void dot_rows(const uint8_t *w, int64_t row_bytes, const dot_input *x, float *y, int32_t n, const int32_t R) {
+// dot_rows multiplies R rows of w, blocks [0, n), with a token and adds the products to y. ahead is where the prefetch
+// is, see k_gemm.h.
+INL void dot_rows(const uint8_t *w, int64_t row_bytes, const uint8_t *ahead, const dot_input *x, float *y, int32_t n,
+	const int32_t R) {
 	float32x4_t acc[4];
 #pragma GCC unroll 4
 	for (int32_t r = 0; r < R; r++) {
 		acc[r] = v_zero();
 	}
-	const uint8_t *ahead = w + DENSE_AHEAD;
 	for (int32_t b = 0; b < n; b++, ahead += R * 34) {
-		prefetch_run(ahead, R * 34);
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < R * 34; i += 64) {
+			__builtin_prefetch(ahead + i, 0, 2);
+		}
 		int8x16_t d[3][2];
 #pragma GCC unroll 3
 		for (int32_t p = 0; p < 3; p++) {
@@ -96,15 +100,17 @@ static void dot_columns(const dense_args *a, int32_t t, int32_t tokens, int32_t 
 			cut_block(&x[i], b, a->x + (t + i) * a->ldx + col + b * 32);
 		}
 	}
-	const uint8_t *w = a->w + col / 32 * 34;
 	for (int32_t r = 0; r < a->rows;) {
 		const int32_t rows = r + 4 <= a->rows ? 4 : 1;
+		const uint8_t *tile = a->w + r * a->row_bytes, *w = tile + col / 32 * 34;
+		const int64_t bytes = rows * a->row_bytes;
 		for (int32_t i = 0; i < tokens; i++) {
+			const uint8_t *ahead = t + i == 0 ? tile + max_i64(bytes, DENSE_AHEAD) + bytes * col / a->cols : w;
 			float *y = a->y + (t + i) * a->ldy + r;
 			if (rows == 4) {
-				dot_rows(w + r * a->row_bytes, a->row_bytes, &x[i], y, n, 4);
+				dot_rows(w, a->row_bytes, ahead, &x[i], y, n, 4);
 			} else {
-				dot_rows(w + r * a->row_bytes, a->row_bytes, &x[i], y, n, 1);
+				dot_rows(w, a->row_bytes, ahead, &x[i], y, n, 1);
 			}
 		}
 		r += rows;
