@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -269,6 +270,28 @@ func TestGoClient(t *testing.T) {
 			t.Errorf("wrong key: %v", err)
 		}
 	})
+}
+
+// TestSpecification: docs/fields.md has every field that the official client can send.
+func TestSpecification(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/fields.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, fields := reflect.TypeFor[sdk.ChatCompletionNewParams](), 0
+	for i := range params.NumField() {
+		name, _, _ := strings.Cut(params.Field(i).Tag.Get("json"), ",")
+		if name == "" {
+			continue
+		}
+		fields++
+		if !strings.Contains(string(doc), "| `"+name+"` |") {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if fields < 30 {
+		t.Errorf("only %d fields were found in the client", fields)
+	}
 }
 
 // TestPythonClient runs testdata/client.py with the first Python that has the openai module: AQUIFER_TEST_PYTHON, or

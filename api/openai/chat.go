@@ -24,7 +24,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, loading())
 		return
 	}
-	req, e := decodeChat(body)
+	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
 		return

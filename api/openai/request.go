@@ -16,6 +16,7 @@ import (
 
 // chatRequest is a decoded request for a chat completion.
 type chatRequest struct {
+	lenient       bool // fields that do not exist are left out instead of refused
 	model         string
 	messages      []engine.Message
 	stream        bool
@@ -36,8 +37,9 @@ type chatRequest struct {
 	sampling      []func(*engine.Sampling) // changes to the model's defaults
 }
 
-// decodeChat reads a request's JSON.
-func decodeChat(body []byte) (*chatRequest, *Error) {
+// decodeChat reads a request's JSON. If it is lenient it leaves out fields that do not exist; those that exist and are not
+// supported are refused in any case.
+func decodeChat(body []byte, lenient bool) (*chatRequest, *Error) {
 	tree, err := parseJSON(body)
 	if err != nil {
 		return nil, Invalid(http.StatusBadRequest, "invalid_json", "", "the body is not valid JSON: %v", err)
@@ -49,13 +51,13 @@ func decodeChat(body []byte) (*chatRequest, *Error) {
 	for _, f := range chatFields() {
 		known[f.name] = f
 	}
-	r := &chatRequest{}
+	r := &chatRequest{lenient: lenient}
 	for i, key := range tree.keys {
 		f, ok := known[key]
-		if !ok {
+		if !ok && !lenient {
 			return nil, unknown(key)
 		}
-		if tree.items[i].kind == kindNull {
+		if !ok || tree.items[i].kind == kindNull {
 			continue
 		}
 		if e := f.set(r, tree.items[i], key); e != nil {
@@ -110,7 +112,7 @@ func setMessages(r *chatRequest, v node, name string) *Error {
 	}
 	r.messages = make([]engine.Message, 0, len(v.items))
 	for i, item := range v.items {
-		m, e := message(item, name+"["+strconv.Itoa(i)+"]")
+		m, e := message(item, name+"["+strconv.Itoa(i)+"]", r.lenient)
 		if e != nil {
 			return e
 		}
@@ -121,7 +123,7 @@ func setMessages(r *chatRequest, v node, name string) *Error {
 
 // message decodes one message. Fields that clients copy from an answer into the next request are accepted as long as
 // they are empty.
-func message(v node, name string) (engine.Message, *Error) {
+func message(v node, name string, lenient bool) (engine.Message, *Error) {
 	if v.kind != kindObject {
 		return engine.Message{}, wrongType(name, "an object", v)
 	}
@@ -135,7 +137,7 @@ func message(v node, name string) (engine.Message, *Error) {
 			m.Role, e = role(v, item)
 		case "content":
 			if content = v.kind != kindNull; content {
-				m.Content, e = text(v, item)
+				m.Content, e = text(v, item, lenient)
 			}
 		case "name", "refusal", "audio", "function_call", "tool_call_id":
 			if v.kind != kindNull {
@@ -146,7 +148,9 @@ func message(v node, name string) (engine.Message, *Error) {
 				e = unsupported(item, "is not supported")
 			}
 		default:
-			e = unknown(item)
+			if !lenient {
+				e = unknown(item)
+			}
 		}
 		if e != nil {
 			return engine.Message{}, e
@@ -175,7 +179,7 @@ func role(v node, name string) (string, *Error) {
 }
 
 // text decodes content: a string, or text parts, which are joined by line breaks.
-func text(v node, name string) (string, *Error) {
+func text(v node, name string, lenient bool) (string, *Error) {
 	switch v.kind {
 	case kindString:
 		return v.text, nil
@@ -189,14 +193,14 @@ func text(v node, name string) (string, *Error) {
 	parts := make([]string, len(v.items))
 	for i, part := range v.items {
 		var e *Error
-		if parts[i], e = textPart(part, name+"["+strconv.Itoa(i)+"]"); e != nil {
+		if parts[i], e = textPart(part, name+"["+strconv.Itoa(i)+"]", lenient); e != nil {
 			return "", e
 		}
 	}
 	return strings.Join(parts, "\n"), nil
 }
 
-func textPart(v node, name string) (string, *Error) {
+func textPart(v node, name string, lenient bool) (string, *Error) {
 	if v.kind != kindObject {
 		return "", wrongType(name, "an object", v)
 	}
@@ -216,7 +220,8 @@ func textPart(v node, name string) (string, *Error) {
 		return "", unsupported(name+".type", "is supported as \"text\" only")
 	}
 	for _, key := range v.keys {
-		if key != "type" && key != "text" {
+		// A hint for caches, as those in the table of fields.
+		if key != "type" && key != "text" && key != "prompt_cache_breakpoint" && !lenient {
 			return "", unknown(name + "." + key)
 		}
 	}

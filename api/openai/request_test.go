@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,7 +50,8 @@ func accepted() map[string][]string {
 		"temperature": numbers2, "top_p": numbers01, "presence_penalty": penalties, "frequency_penalty": penalties,
 		"top_k": append([]string{`0`}, positive...), "min_p": numbers01,
 		"repeat_penalty": append(slices.Clone(numbers2), `2.5`, `10`),
-		"user":           strs, "safety_identifier": strs, "prompt_cache_key": strs, "prompt_cache_retention": strs,
+		"user":           strs, "safety_identifier": strs, "moderation": {},
+		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
 		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
 		"parallel_tool_calls": bools,
 		"n":                   {`1`, `2`, `10`, `11`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`, `{"50256":-100}`},
@@ -59,21 +61,47 @@ func accepted() map[string][]string {
 		"repeat_last_n": lengths, "dry_penalty_last_n": lengths, "dry_allowed_length": positive,
 		"dry_multiplier": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "dry_base": {`1`, `2`, `10`, `11`, `1.5`, `2.5`, `1.0`, `1e0`},
 		"dry_sequence_breakers": {`["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, "ignore_eos": bools, "n_predict": append([]string{`-1`}, positive...),
-		"store": {`false`}, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
+		"store": bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
 		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
 	}
 }
 
-// TestFields sends every field with every value of the pool.
+// TestFieldsDoc compares docs/fields.md with the tables.
+func TestFieldsDoc(t *testing.T) {
+	const path = "../../docs/fields.md"
+	got := openai.FieldsDoc()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(want) != string(got) {
+		t.Errorf("%s differs from the tables (%v); run with -update", path, err)
+	}
+}
+
+// TestFields sends every field with every value of the pool. What a field without effect is given makes no difference to
+// the engine, what another is given does, but for the values that are the defaults.
 func TestFields(t *testing.T) {
-	h := newHandler(t, &apitest.Engine{}, openai.Config{})
-	table := accepted()
+	e := &apitest.Engine{}
+	h := newHandler(t, e, openai.Config{})
+	table, idle := accepted(), openai.Idle()
+	last := func() engine.ChatRequest {
+		all := e.Requests()
+		r := all[len(all)-1]
+		r.Sampling.Seed = 0 // without a seed each gets one of its own
+		return r
+	}
+	post(h, `{"model":"tiny",`+hi2+`}`)
+	plain := last()
 	if got := openai.FieldNames(); len(got) != len(table) {
 		t.Errorf("%d fields in the table, %d here", len(got), len(table))
 	}
 	cases := 0
 	for _, name := range openai.FieldNames() {
+		changed := false
 		ok, known := table[name]
 		if !known {
 			t.Errorf("field %q has no expectation", name)
@@ -94,7 +122,13 @@ func TestFields(t *testing.T) {
 			case slices.Contains(ok, v):
 				if w.Code != 200 {
 					t.Errorf("%s = %s is refused: %s", name, v, w.Body)
+					break
 				}
+				r := last()
+				if idle[name] && !reflect.DeepEqual(r, plain) {
+					t.Errorf("%s = %s is said to have no effect: %+v", name, v, r)
+				}
+				changed = changed || !reflect.DeepEqual(r, plain)
 			case name == "model" && slices.Contains(strs[1:], v):
 				if w.Code != 404 || errorOf(t, w)["param"] != "model" {
 					t.Errorf("%s = %s: %d %s", name, v, w.Code, w.Body)
@@ -105,6 +139,13 @@ func TestFields(t *testing.T) {
 				if param, _ := errorOf(t, w)["param"].(string); !strings.HasPrefix(param, name) {
 					t.Errorf("%s = %s: param %q", name, v, param)
 				}
+			}
+		}
+		switch name {
+		case "model", "messages", "stream", "stream_options", "seed": // what they change is not in the engine's request here
+		default:
+			if !idle[name] && !changed {
+				t.Errorf("%s is said to be honoured, and no value reaches the engine", name)
 			}
 		}
 		// null is the same as absent
@@ -120,6 +161,36 @@ func TestFields(t *testing.T) {
 		}
 	}
 	t.Logf("%d fields, %d cases", len(table), cases)
+}
+
+const hi2 = `"messages":[{"role":"user","content":"x"}]`
+
+// TestLenient: fields that do not exist are left out on demand, at every place; those that exist and are not supported
+// are still refused.
+func TestLenient(t *testing.T) {
+	for _, tt := range []struct{ body, param string }{
+		{`{"model":"tiny","Temperature":9,"x":{"y":[1]},` + hi2 + `}`, "Temperature"},
+		{`{"model":"tiny","stream":true,"stream_options":{"nope":1,"include_usage":true},` + hi2 + `}`, "stream_options.nope"},
+		{`{"model":"tiny","messages":[{"role":"user","content":"x","Name":"y"}]}`, "messages[0].Name"},
+		{`{"model":"tiny","messages":[{"role":"user","content":[{"type":"text","text":"x","more":1}]}]}`, "messages[0].content[0].more"},
+	} {
+		for _, lenient := range []bool{false, true} {
+			e := &apitest.Engine{}
+			w := post(newHandler(t, e, openai.Config{IgnoreUnknown: lenient}), tt.body)
+			switch {
+			case lenient && (w.Code != 200 || e.Requests()[0].Messages[0].Content != "x"):
+				t.Errorf("%s: status %d: %s", tt.body, w.Code, w.Body)
+			case !lenient && (w.Code != 400 || errorOf(t, w)["param"] != tt.param):
+				t.Errorf("%s: status %d: %s", tt.body, w.Code, w.Body)
+			}
+		}
+	}
+	h := newHandler(t, &apitest.Engine{}, openai.Config{IgnoreUnknown: true})
+	for _, field := range []string{`"tools":[{}]`, `"audio":{}`, `"temperature":9`, `"x":1,"x":2`} {
+		if w := post(h, `{"model":"tiny",`+field+`,`+hi2+`}`); w.Code != 400 {
+			t.Errorf("%s: status %d: %s", field, w.Code, w.Body)
+		}
+	}
 }
 
 func object(fields map[string]string) string {
@@ -202,6 +273,8 @@ func TestRefusals(t *testing.T) {
 		{msg(`{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"http://169.254.169.254/"}}]}`), "messages[0].content[1].type", "unsupported_parameter"},
 		{msg(`{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}`), "messages[0].content[0].type", "unsupported_parameter"},
 		{msg(`{"role":"user","content":[{"type":"text","text":"x","x":1}]}`), "messages[0].content[0].x", "unknown_parameter"},
+		{`{"service_tier":"best"}`, "service_tier", "invalid_value"},
+		{`{"service_tier":1}`, "service_tier", "invalid_type"},
 		{msg(`{"role":"user","content":"x","name":"bob"}`), "messages[0].name", "unsupported_parameter"},
 		{msg(`{"role":"assistant","content":"x","tool_calls":[{}]}`), "messages[0].tool_calls", "unsupported_parameter"},
 		{msg(`{"role":"assistant","content":"x","refusal":"no"}`), "messages[0].refusal", "unsupported_parameter"},
@@ -295,7 +368,7 @@ func TestHonoured(t *testing.T) {
 	}
 
 	body := `{"model":"tiny","messages":[{"role":"system","content":"S"},{"role":"developer","content":"D"},
-		{"role":"user","content":[{"type":"text","text":"a"},{"text":"b\u00e9\ud83d\ude00","type":"text"}]},
+		{"role":"user","content":[{"type":"text","text":"a","prompt_cache_breakpoint":{}},{"text":"b\u00e9\ud83d\ude00","type":"text"}]},
 		{"role":"assistant","content":"ok","refusal":null,"tool_calls":[],"annotations":[],"audio":null,"function_call":null},
 		{"role":"user","content":""}]}`
 	if w := post(h, body); w.Code != 200 {

@@ -14,6 +14,14 @@ func sampling(set func(*engine.Sampling, int64)) func(*chatRequest, int64) {
 	}
 }
 
+// window is a number of tokens to look back on. None turns off what looks.
+func window(off func(*chatRequest) *bool, set func(*engine.Sampling, int)) func(*chatRequest, int64) {
+	return func(r *chatRequest, n int64) {
+		*off(r) = n == 0
+		r.sampling = append(r.sampling, func(s *engine.Sampling) { set(s, int(n)) })
+	}
+}
+
 // explicit spells a client's zero where the engine's means the default.
 func explicit(f float32) float32 {
 	if f == 0 {
@@ -25,7 +33,7 @@ func explicit(f float32) float32 {
 // setMirostat: version 1 is known elsewhere and not supported here.
 func setMirostat(r *chatRequest, v node, name string) *Error {
 	set := sampling(func(s *engine.Sampling, n int64) { s.Mirostat = int(n) })
-	if e := integer(0, 2, set)(r, v, name); e != nil {
+	if e := integer(0, 2, set).set(r, v, name); e != nil {
 		return e
 	}
 	if v.text == "1" {
@@ -39,7 +47,7 @@ func setPredict(r *chatRequest, v node, name string) *Error {
 	if v.text == "-1" && v.kind == kindNumber {
 		return nil
 	}
-	if integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.predict = int(n) })(r, v, name) != nil {
+	if integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.predict = int(n) }).set(r, v, name) != nil {
 		if v.kind != kindNumber {
 			return wrongType(name, "an integer", v)
 		}

@@ -55,6 +55,7 @@ var knobs = []knob{
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
+	{name: "unknown-fields", def: "refuse", oneOf: []string{"refuse", "ignore"}, help: "what to do with a request that has a field which does not exist"},
 
 	// The other commands.
 	{name: "json", def: false, help: "print JSON"},
