@@ -92,6 +92,7 @@ var imports = map[string][]string{
 	"runtime/plan":      {},
 	"runtime/half":      {},
 	"runtime/vfs":       {},
+	"runtime/store/...": {"runtime/store", "runtime/vfs"},
 	"runtime/store":     {"runtime/vfs"},
 	"runtime/sample":    {},
 	"runtime/grammar":   {},

@@ -84,7 +84,7 @@ func journalLine(e extent, sum uint32) string {
 }
 
 // readJournal returns the parts of a file that its journal names and whose bytes are what they were, and how many bytes
-// of the journal could be understood: 0 if it is of another file.
+// of the journal could be understood: 0 if it is of another file. Without a file it is believed.
 func readJournal(text, head string, file io.ReaderAt, size int64) (have extents, end int64, err error) {
 	lines, ok := strings.CutPrefix(text, head)
 	if !ok {
@@ -104,6 +104,10 @@ func readJournal(text, head string, file io.ReaderAt, size int64) (have extents,
 			break
 		}
 		end += int64(len(line))
+		if file == nil {
+			have = have.add(e)
+			continue
+		}
 		h := crc32.New(castagnoli)
 		if _, err := io.Copy(h, io.NewSectionReader(file, e.off, length)); err != nil {
 			return nil, 0, err

@@ -24,8 +24,9 @@ const (
 type Partial struct {
 	s      *Store
 	repo   Repo
-	digest Digest
+	digest Digest // names the partial, and what it must become, unless any
 	size   int64
+	any    bool // the content is not known before it is there
 	lock   *Lock
 	file   vfs.File
 
@@ -49,7 +50,20 @@ func (s *Store) Begin(ctx context.Context, r Repo, d Digest, size int64, waiting
 	if err != nil || there == size {
 		return nil, errors.Join(err, held.Release())
 	}
-	p := &Partial{s: s, repo: r, digest: d, size: size, lock: held}
+	return s.begin(&Partial{s: s, repo: r, digest: d, size: size, lock: held})
+}
+
+// BeginAny opens a file for fetching whose digest is not known yet. key, a SHA-256, names what is being fetched: the
+// same key means the same content. Finish names it by its SHA-256.
+func (s *Store) BeginAny(ctx context.Context, r Repo, key Digest, size int64, waiting func()) (*Partial, error) {
+	held, err := lock(ctx, s.hub, blobLockPath(r, key), true, waiting)
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(&Partial{s: s, repo: r, digest: key, size: size, any: true, lock: held})
+}
+
+func (s *Store) begin(p *Partial) (*Partial, error) {
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -167,36 +181,36 @@ func (p *Partial) record(e extent, sum uint32) error {
 	return errors.Join(p.file.Sync(), p.journal.file.Sync())
 }
 
-// Finish verifies the complete file and gives it its name, so that it is there, whole and right, or not at all. The
+// Finish verifies the complete file and gives it its name, its digest, so that it is there, whole and right, or not at all. The
 // partial is closed then. A file with another content is a *HashError, and what was fetched of it is dropped.
-func (p *Partial) Finish(ctx context.Context) error {
+func (p *Partial) Finish(ctx context.Context) (Digest, error) {
 	if gaps := p.Missing(); len(gaps) > 0 {
-		return errors.Join(io.ErrUnexpectedEOF, p.Close())
+		return Digest{}, errors.Join(io.ErrUnexpectedEOF, p.Close())
 	}
 	got, err := p.hasher.wait(ctx, p.size)
-	if err == nil && got != p.digest {
-		return errors.Join(&HashError{What: p.digest.String(), Want: p.digest, Got: got}, p.Drop())
+	if err == nil && got != p.digest && !p.any {
+		return got, errors.Join(&HashError{What: p.digest.String(), Want: p.digest, Got: got}, p.Drop())
 	}
 	if err == nil {
 		err = p.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, p.Close())
+		return Digest{}, errors.Join(err, p.Close())
 	}
 	// Windows renames no open file.
 	p.hasher.stop()
 	err = errors.Join(p.file.Close(), p.journal.file.Close())
 	p.file, p.journal = nil, nil
 	if err == nil {
-		err = p.s.hub.Rename(partialPath(p.repo, p.digest), blobPath(p.repo, p.digest))
+		err = p.s.hub.Rename(partialPath(p.repo, p.digest), blobPath(p.repo, got))
 	}
 	if err == nil {
-		err = vfs.SyncDir(p.s.hub, path.Dir(blobPath(p.repo, p.digest)))
+		err = vfs.SyncDir(p.s.hub, path.Dir(blobPath(p.repo, got)))
 	}
 	if err == nil {
 		err = vfs.RemoveIfThere(p.s.hub, journalPath(p.repo, p.digest))
 	}
-	return errors.Join(err, p.Close())
+	return got, errors.Join(err, p.Close())
 }
 
 // Drop forgets what was fetched, and closes the partial.
@@ -226,4 +240,21 @@ func (p *Partial) closeFiles() error {
 // dropPartial removes the files that a file is fetched into. The journal goes first: without it the other is nothing.
 func (s *Store) dropPartial(r Repo, d Digest) error {
 	return errors.Join(vfs.RemoveIfThere(s.hub, journalPath(r, d)), vfs.RemoveIfThere(s.hub, partialPath(r, d)))
+}
+
+// Fetched is how many bytes of a file need not be fetched, as far as can be told without reading them.
+func (s *Store) Fetched(r Repo, d Digest, size int64) (int64, error) {
+	there, err := s.size(blobPath(r, d))
+	if err != nil || there == size {
+		return max(there, 0), err
+	}
+	text, err := vfs.ReadFile(s.hub, journalPath(r, d), maxJournal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	have, _, err := readJournal(string(text), journalHead(d, size), nil, size)
+	return have.bytes(), err
 }

@@ -101,17 +101,17 @@ func TestResume(t *testing.T) {
 	for round := 0; ; round++ {
 		p, err := s.Begin(ctx, r, d, int64(len(data)), nil)
 		try(t, err)
-		if p.Have() != have {
-			t.Fatalf("round %d: %d bytes are there, %d were written", round, p.Have(), have)
+		if n, err := s.Fetched(r, d, int64(len(data))); p.Have() != have || n != have || err != nil {
+			t.Fatalf("round %d: %d bytes are there, %d by the journal, %d were written, %v", round, p.Have(), n, have, err)
 		}
 		try(t, fill(p, data, rnd, 3))
 		if have = p.Have(); have == int64(len(data)) {
-			try(t, p.Finish(ctx))
+			finish(t, p)
 			break
 		}
 		if round == 0 {
 			// A file that is not complete gets no name.
-			if err := p.Finish(ctx); err == nil {
+			if _, err := p.Finish(ctx); err == nil {
 				t.Fatal("an incomplete file was finished")
 			}
 			continue
@@ -144,7 +144,7 @@ func TestWrongContent(t *testing.T) {
 		_, err = w.Write([]byte("wrong"))
 		try(t, errors.Join(err, w.Flush()))
 		var hash *HashError
-		if err := p.Finish(ctx); !errors.As(err, &hash) || hash.Want != d {
+		if _, err := p.Finish(ctx); !errors.As(err, &hash) || hash.Want != d {
 			t.Errorf("%v", err)
 		}
 		for _, name := range []string{blobPath(r, d), partialPath(r, d), journalPath(r, d)} {
@@ -153,6 +153,35 @@ func TestWrongContent(t *testing.T) {
 			}
 		}
 		put(t, s, r, d, []byte("right"))
+	}
+}
+
+// TestUnknownContent: a file whose digest nobody said is named by what it turns out to be, and resumed by its key.
+func TestUnknownContent(t *testing.T) {
+	ctx, s, r := context.Background(), onMem(t, vfs.NewMem()), repo(t, "org/model")
+	data, key := random(1000), sha256Of([]byte("an address and a version"))
+	for _, gap := range []Range{{0, 300}, {300, 1000}} {
+		p, err := s.BeginAny(ctx, r, key, 1000, nil)
+		try(t, err)
+		if p.Have() != gap.Off {
+			t.Errorf("%d bytes are there", p.Have())
+		}
+		w := p.Writer(gap.Off)
+		_, err = w.Write(data[gap.Off:gap.End])
+		try(t, errors.Join(err, w.Flush()))
+		if gap.End < 1000 {
+			try(t, p.Close())
+			continue
+		}
+		if got, err := p.Finish(ctx); err != nil || got != sha256Of(data) {
+			t.Errorf("%s, %v", got, err)
+		}
+	}
+	if n, err := s.Fetched(r, sha256Of(data), 1000); n != 1000 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if entries, err := vfs.ReadDir(s.hub, r.dir()+"/blobs"); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
 	}
 }
 
@@ -265,7 +294,8 @@ func TestTwoFetchers(t *testing.T) {
 	}
 	w := p.Writer(0)
 	_, writeErr := w.Write(data)
-	try(t, errors.Join(writeErr, w.Flush(), p.Finish(ctx)))
+	try(t, errors.Join(writeErr, w.Flush()))
+	finish(t, p)
 	wg.Wait()
 	if second != nil || err != nil {
 		t.Errorf("%v, %v", second, err)
@@ -292,7 +322,7 @@ func TestFinishCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	time.AfterFunc(40*time.Millisecond, func() { close(slow) })
-	if err := p.Finish(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := p.Finish(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	p, err = s.Begin(context.Background(), r, d, 1000, nil)
@@ -300,7 +330,7 @@ func TestFinishCancelled(t *testing.T) {
 	if p.Have() != 1000 {
 		t.Errorf("%d bytes are left", p.Have())
 	}
-	try(t, p.Finish(context.Background()))
+	finish(t, p)
 }
 
 func TestParse(t *testing.T) {

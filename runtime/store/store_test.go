@@ -71,6 +71,13 @@ func gitOf(data []byte) Digest {
 	return DigestOf(h)
 }
 
+func finish(t testing.TB, p *Partial) {
+	t.Helper()
+	if got, err := p.Finish(context.Background()); err != nil || got != p.digest {
+		t.Fatalf("%s, %v", got, err)
+	}
+}
+
 // put fetches a file the way a pull does.
 func put(t testing.TB, s *Store, r Repo, d Digest, data []byte) {
 	t.Helper()
@@ -85,7 +92,7 @@ func put(t testing.TB, s *Store, r Repo, d Digest, data []byte) {
 		try(t, err)
 		try(t, w.Flush())
 	}
-	try(t, p.Finish(context.Background()))
+	finish(t, p)
 }
 
 // publish makes a snapshot of the contents.
@@ -530,7 +537,7 @@ func TestEveryFault(t *testing.T) {
 					return errors.Join(err, p.Close())
 				}
 			}
-			if err := p.Finish(context.Background()); err != nil {
+			if _, err := p.Finish(context.Background()); err != nil {
 				return err
 			}
 		}
