@@ -122,13 +122,25 @@ func (s *schemas) noneAdmitted(values []*value, by *shape) (bool, error) {
 	return true, nil
 }
 
-// admits reports whether a shape accepts a value. Arrays and objects can only be judged by their type and an enum.
+// admits reports whether a shape accepts a value.
 func (s *schemas) admits(sh *shape, v *value) (bool, error) {
-	if err := s.b.budget.work(32 + 4*len(sh.enum)); err != nil {
+	if err := s.b.budget.work(4 * len(sh.enum)); err != nil {
+		return false, err
+	}
+	if sh.limited && !slices.ContainsFunc(sh.enum, v.equal) {
+		return false, nil
+	}
+	return s.fits(sh, v)
+}
+
+// fits reports whether a value meets the keywords of a shape, an enum aside. Arrays and objects can only be judged by
+// their type.
+func (s *schemas) fits(sh *shape, v *value) (bool, error) {
+	if err := s.b.budget.work(32); err != nil {
 		return false, err
 	}
 	t := v.typeOf()
-	if sh.types&t == 0 || sh.limited && !slices.ContainsFunc(sh.enum, v.equal) {
+	if sh.types&t == 0 {
 		return false, nil
 	}
 	if sh.touched&t == 0 {

@@ -50,7 +50,8 @@ func parseRegex(pattern string) (*expr, error) {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	var se *syntax.Error
 	if errors.As(err, &se) {
-		if se.Code == syntax.ErrInvalidPerlOp {
+		behind := strings.HasPrefix(se.Expr, "(?<=") || strings.HasPrefix(se.Expr, "(?<!")
+		if se.Code == syntax.ErrInvalidPerlOp || behind {
 			return nil, unsupported("%s in a regular expression: look-around and back-references are not supported", quote(se.Expr))
 		}
 		if se.Code == syntax.ErrInvalidRepeatSize || se.Code == syntax.ErrLarge || se.Code == syntax.ErrNestingDepth {

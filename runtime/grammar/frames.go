@@ -55,8 +55,8 @@ const (
 	maxEntries = 1 << 13 // of one frame
 	arenaSize  = 8 << 20 // bytes at which a new arena is started
 
-	// stepWork bounds one call of a matcher; some 20 ms at worst.
-	stepWork = 20_000_000
+	// stepWork bounds one call of a matcher, to some 50 ms.
+	stepWork = 4_000_000
 )
 
 func newArena(p *program, id uint64) *arena {
@@ -90,6 +90,7 @@ func mix(h, x uint64) uint64 {
 
 // frame returns the frame of a set of entries; it sorts set.
 func (a *arena) frame(set []entry) int32 {
+	a.spend(4 * len(set))
 	slices.SortFunc(set, compareEntries)
 	set = slices.Compact(set)
 	if len(set) > maxEntries {
@@ -121,15 +122,14 @@ func (a *arena) frame(set []entry) int32 {
 	return f
 }
 
-// union returns the frame that allows what any of two allow.
-func (a *arena) union(f, g int32) int32 {
-	if f == g {
-		return f
-	}
-	a.join = append(append(a.join[:0], a.entriesOf(f)...), a.entriesOf(g)...)
-	// The root has no entries; what is behind it is the end of the answer.
-	if f == rootFrame || g == rootFrame {
-		a.join = append(a.join, entry{pos: endOfRule, parent: rootFrame})
+// union returns the frame that allows what any of some others allow.
+func (a *arena) union(frames ...int32) int32 {
+	a.join = a.join[:0]
+	for _, f := range frames {
+		a.join = append(a.join, a.entriesOf(f)...)
+		if f == rootFrame { // has no entries; what is behind it is the end of the answer
+			a.join = append(a.join, entry{pos: endOfRule, parent: rootFrame})
+		}
 	}
 	return a.frame(a.join)
 }
@@ -213,6 +213,9 @@ func (a *arena) expand(f int32) {
 			x.set = append(x.set, x.terms[i].entry)
 		}
 		a.items = append(a.items, item{term: term, frame: a.frame(x.set)})
+	}
+	if a.work < 0 {
+		return // something may be missing
 	}
 	fr := &a.frames[f]
 	fr.expanded, fr.end = true, end

@@ -192,12 +192,16 @@ func (c *Compiler) Compile(ctx context.Context, src Source) (*Grammar, error) {
 		return g, nil
 	}
 	g = &Grammar{c: c, p: p}
+	if g.newMatcher(); g.arena.work < 0 {
+		return nil, errWork
+	}
 	c.grammars.put(key, g, p.size()+arenaSize)
 	return g, nil
 }
 
-// warmStates is how many states of an automaton have their masks computed when it is compiled.
-const warmStates = 12
+// warmStates is how many states of a grammar's automata have their masks computed when it is compiled; each takes up
+// to a millisecond.
+const warmStates = 24
 
 // prepare computes the masks that cost the most, before an answer waits for them: those of strings, which are there
 // already unless this is the first grammar that needs them, and of the first states of other terminals.
@@ -211,6 +215,7 @@ func (c *Compiler) prepare(p *program) map[maskKey]*lexMask {
 	}
 	t := c.masks.trie
 	states := make([]int32, t.deep+1)
+	warm := 0
 	for _, term := range p.terms {
 		d := term.dfa
 		if term.counted {
@@ -219,16 +224,12 @@ func (c *Compiler) prepare(p *program) map[maskKey]*lexMask {
 			}
 			continue
 		}
-		warm := 0
 		for q := int32(0); int(q) < d.states() && warm < warmStates; q++ {
-			if d.live[q].count() < fatBytes {
+			key := maskKey{lexKey: lexKey{d.id, q, lexPlain}}
+			if d.live[q].count() < fatBytes || have(key) {
 				continue
 			}
 			warm++
-			key := maskKey{lexKey: lexKey{d.id, q, lexPlain}}
-			if have(key) {
-				continue
-			}
 			out[key] = t.lexMask(d, q, states)
 			if out[key].nested && len(p.positions) > 3 {
 				key.counted = lexOthers

@@ -38,7 +38,7 @@ func (s *schemas) lower(schema all) (int32, error) {
 			continue
 		case sh.limited:
 			for _, v := range sh.enum {
-				ok, err := s.admits(sh, v)
+				ok, err := s.fits(sh, v)
 				if err != nil {
 					return 0, placedAt(err, schema[0])
 				}

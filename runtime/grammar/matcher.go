@@ -23,6 +23,10 @@ type moment struct {
 func (g *Grammar) NewMatcher() *Matcher {
 	g.c.mu.Lock()
 	defer g.c.mu.Unlock()
+	return g.newMatcher()
+}
+
+func (g *Grammar) newMatcher() *Matcher {
 	a := g.current()
 	a.work = stepWork
 	m := &Matcher{g: g, arena: a, history: make([]moment, 1, 2*MaxRollback)}

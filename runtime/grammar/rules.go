@@ -154,6 +154,9 @@ func (b *builder) finish() (*program, error) {
 	if err := b.findEmpty(); err != nil {
 		return nil, err
 	}
+	if err := b.findOrder(); err != nil {
+		return nil, err
+	}
 	if err := b.findNeed(); err != nil {
 		return nil, err
 	}
@@ -162,9 +165,6 @@ func (b *builder) finish() (*program, error) {
 		return nil, unsatisfiable("no text of finite length meets the constraint")
 	case need > b.stack:
 		return nil, overLimit("needs %d nested rules, at most %d", need, b.stack)
-	}
-	if err := b.findOrder(); err != nil {
-		return nil, err
 	}
 	return &b.program, nil
 }
@@ -297,14 +297,37 @@ func (b *builder) findOrder() error {
 		b.rules[r].order = number
 		return nil
 	}
-	for r := range b.rules {
+	// Rules that an answer can't come to may be as they like.
+	for _, r := range b.reachable() {
 		if state[r] == unseen {
-			if err := visit(int32(r)); err != nil {
+			if err := visit(r); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// reachable returns the rules that an answer can come to.
+func (b *builder) reachable() []int32 {
+	rules, todo := []int32{0}, []int32{b.rules[0].start}
+	seenRule, seen := map[int32]bool{0: true}, map[int32]bool{}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[i] {
+			continue
+		}
+		seen[i] = true
+		p := &b.positions[i]
+		todo = append(append(todo, p.next), p.alts...)
+		if (p.op == ruleCall || p.op == ruleLoop) && !seenRule[p.arg] {
+			seenRule[p.arg] = true
+			rules = append(rules, p.arg)
+			todo = append(todo, b.rules[p.arg].start)
+		}
+	}
+	return rules
 }
 
 // size returns the bytes a program takes, about.

@@ -37,7 +37,7 @@ func (a *arena) step(in []item, b byte, out *itemSet) {
 		if !t.dfa.ends(q) {
 			out.items = a.merge(out.items, it)
 		}
-		if t.dfa.accepts[q] && !slices.Contains(a.done, it.frame) {
+		if t.dfa.accepts[q] && (len(a.done) == 0 || a.done[len(a.done)-1] != it.frame) {
 			a.done = append(a.done, it.frame)
 		}
 	}
@@ -45,8 +45,8 @@ func (a *arena) step(in []item, b byte, out *itemSet) {
 		return
 	}
 	f := a.done[0]
-	for _, g := range a.done[1:] {
-		f = a.union(f, g)
+	if len(a.done) > 1 {
+		f = a.union(a.done...)
 	}
 	a.expand(f)
 	fr := &a.frames[f]
@@ -84,7 +84,9 @@ func (a *arena) merge(list []item, it item) []item {
 	for i := len(list) - 1; i >= 0 && list[i].term == it.term; i-- {
 		a.spend(1)
 		if list[i].state == it.state && list[i].count == it.count {
-			list[i].frame = a.union(list[i].frame, it.frame)
+			if list[i].frame != it.frame {
+				list[i].frame = a.union(list[i].frame, it.frame)
+			}
 			return list
 		}
 	}
