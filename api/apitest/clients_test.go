@@ -229,7 +229,7 @@ func TestGoClient(t *testing.T) {
 		tools := ask("hello")
 		tools.Tools = []sdk.ChatCompletionToolUnionParam{sdk.ChatCompletionFunctionTool(sdk.FunctionDefinitionParam{Name: "f"})}
 		format := ask("hello")
-		format.ResponseFormat.OfJSONObject = &sdk.ResponseFormatJSONObjectParam{}
+		format.ResponseFormat.OfJSONSchema = &sdk.ResponseFormatJSONSchemaParam{JSONSchema: sdk.ResponseFormatJSONSchemaJSONSchemaParam{Name: "x", Schema: 5}}
 		other := ask("hello")
 		other.Model = "gpt-5"
 		hot := ask("hello")
@@ -242,7 +242,7 @@ func TestGoClient(t *testing.T) {
 		}{
 			{odd, 400, "invalid_value", "n", 1},
 			{tools, 400, "unsupported_parameter", "tools", 1},
-			{format, 400, "unsupported_parameter", "response_format", 1},
+			{format, 400, "invalid_type", "response_format.json_schema.schema", 1},
 			{hot, 400, "invalid_value", "temperature", 1},
 			{other, 404, "model_not_found", "model", 1},
 			{ask("too long"), 400, "context_length_exceeded", "messages", 1},

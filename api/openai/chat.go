@@ -37,6 +37,11 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = clientOf(r.Context())
 	stream, err := model.Engine.Chat(r.Context(), ask)
+	var form *engine.ConstraintError
+	if req.constraint != nil && errors.As(err, &form) && r.Context().Err() == nil {
+		WriteError(w, badParam(req.constraintParam, "cannot be enforced: %s", form))
+		return
+	}
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -69,6 +69,7 @@ func honouredFields() []field {
 		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), "subtracted from logits of tokens that were generated lately"},
 		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), "the same for each time"},
 		{"logit_bias", rule{fmt.Sprintf("up to %d token ids, each with -100 to 100", engine.MaxLogitBias), setLogitBias}, "added to the logits"},
+		{"response_format", rule{"of type text, json_object or json_schema", setResponseFormat}, "the answer is JSON, or JSON that the schema accepts; [what is supported](structured-output.md)"},
 		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), "how likely the tokens were, under the model's own distribution"},
 		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), "and the most likely ones; only with logprobs"},
 	}
@@ -94,6 +95,8 @@ func extensionFields() []field {
 		{"dynatemp_exponent", number(0, 100, func(s *engine.Sampling, f float32) { s.DynatempExponent = explicit(f) }), "bends the way between"},
 		{"repeat_penalty", number(0, 10, func(s *engine.Sampling, f float32) { s.RepeatPenalty = f }), "divides the logits of tokens that occurred lately; 0 and 1 are off, less than 0.01 is refused"},
 		{"repeat_last_n", integer(-1, math.MaxInt32, window(func(r *chatRequest) *bool { return &r.penaltiesOff }, func(s *engine.Sampling, n int) { s.RepeatLastN = n })), "lately, for all three penalties; -1 all, 0 turns them off"},
+		{"grammar", rule{"a GBNF grammar", setGrammar}, "the answer is a text that it generates"},
+		{"json_schema", rule{"a JSON Schema", setSchema}, "the same as response_format with this schema"},
 		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), "never choose a token that ends the text"},
 		{"n_predict", rule{"-1 or an integer from 1", setPredict}, "length of each choice, if neither max_tokens nor max_completion_tokens is given; -1 is no limit"},
 	}
@@ -118,7 +121,6 @@ var tiers = []string{"auto", "default", "flex", "scale", "priority", "fast"}
 
 func refusedFields() []field {
 	return []field{
-		{"response_format", only(`{"type":"text"}`, isTextFormat), "free text is what there is"},
 		{"modalities", only(`["text"]`, isTextModality), "text only"},
 		{"tools", only("[]", isEmptyArray), "no tools"},
 		{"tool_choice", only(`"none" or "auto"`, oneOf("none", "auto")), "without tools no choice"},
@@ -319,10 +321,6 @@ func oneOf(words ...string) func(node) bool {
 }
 
 func isEmptyArray(v node) bool { return v.kind == kindArray && len(v.items) == 0 }
-
-func isTextFormat(v node) bool {
-	return v.kind == kindObject && len(v.keys) == 1 && v.keys[0] == "type" && v.items[0].kind == kindString && v.items[0].text == "text"
-}
 
 func isTextModality(v node) bool {
 	return v.kind == kindArray && len(v.items) == 1 && v.items[0].kind == kindString && v.items[0].text == "text"

@@ -34,7 +34,11 @@ type chatRequest struct {
 	seeded        bool
 	logprobs      bool
 	topLogprobs   int
-	sampling      []func(*engine.Sampling) // changes to the model's defaults
+
+	constraint      *engine.Constraint
+	constraintParam string // that set it
+
+	sampling []func(*engine.Sampling) // changes to the model's defaults
 }
 
 // decodeChat reads a request's JSON. If it is lenient it leaves out fields that do not exist; those that exist and are not
@@ -96,7 +100,7 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 	limit := cmp.Or(r.maxCompletion, r.maxTokens, r.predict)
 	return engine.ChatRequest{
 		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
-		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS, Constraint: r.constraint,
 	}
 }
 

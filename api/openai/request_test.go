@@ -36,6 +36,7 @@ var (
 	positive  = []string{`1`, `2`, `10`, `11`, `2147483647`}
 	strs      = []string{`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`}
 	bools     = []string{`true`, `false`}
+	schemas   = slices.Concat(bools, slices.DeleteFunc(slices.Clone(pool), func(v string) bool { return v[0] != '{' }))
 )
 
 func accepted() map[string][]string {
@@ -61,7 +62,7 @@ func accepted() map[string][]string {
 		"repeat_last_n": lengths, "dry_penalty_last_n": lengths, "dry_allowed_length": positive,
 		"dry_multiplier": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "dry_base": {`1`, `2`, `10`, `11`, `1.5`, `2.5`, `1.0`, `1e0`},
 		"dry_sequence_breakers": {`["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, "ignore_eos": bools, "n_predict": append([]string{`-1`}, positive...),
-		"store": bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
+		"store": bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`, `{"type":"json_object"}`}, "grammar": strs, "json_schema": schemas, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
 		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
 	}

@@ -99,12 +99,14 @@ type Engine struct {
 	eos      []int32 // ids that end an answer, ascending
 	bos      int32   // what a chat prompt must start with; -1 for nothing
 	longFrom int     // of the plan
-	kvBlocks int     // of the pool
-	prog     backends.Program
-	pool     *kv.Pool
-	closed   chan struct{} // the loop has ended
-	shutdown sync.Once
-	closeErr error
+
+	constraints constraints
+	kvBlocks    int // of the pool
+	prog        backends.Program
+	pool        *kv.Pool
+	closed      chan struct{} // the loop has ended
+	shutdown    sync.Once
+	closeErr    error
 
 	mu       sync.Mutex
 	work     sync.Cond // something has changed for the loop

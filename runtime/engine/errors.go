@@ -16,6 +16,8 @@ var (
 	ErrQueueTimeout = errors.New("engine: the request waited too long for its turn")
 	// ErrClosed: the engine is shutting down.
 	ErrClosed = errors.New("engine: closed")
+	// errNoToken: a bias of minus infinity forbids all tokens that the form of an answer allows.
+	errNoToken = errors.New("engine: no token can follow")
 	// ErrBroken: the engine's loop has panicked; only a new engine helps.
 	ErrBroken = errors.New("engine: broken by an internal error")
 )

@@ -17,8 +17,9 @@ type loopState struct {
 	step     backends.Step
 	work     []sched.Work
 	copies   []sched.Copy
-	open     []bool // by work: the sequence wants its logits
-	done     []bool // by work: the answer is complete
+	open     []bool  // by work: the sequence wants its logits
+	done     []bool  // by work: the answer is complete
+	failed   []error // by work: why the answer cannot go on
 	text     []byte
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
 }
@@ -149,13 +150,14 @@ func (e *Engine) record() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.Steps++
-	e.loop.open, e.loop.done = e.loop.open[:0], e.loop.done[:0]
+	e.loop.open, e.loop.done, e.loop.failed = e.loop.open[:0], e.loop.done[:0], e.loop.failed[:0]
 	for _, w := range e.loop.work {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
 		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
 		e.loop.open = append(e.loop.open, (w.Rows > 0 || w.N == 0) && !q.ended)
 		e.loop.done = append(e.loop.done, false)
+		e.loop.failed = append(e.loop.failed, nil)
 	}
 }
 
@@ -179,7 +181,7 @@ func (e *Engine) choose(now time.Time) {
 			q.request.stream.deliver(slices.Clone(logits), nil)
 			e.loop.done[i] = true
 		default:
-			e.loop.done[i], e.loop.text = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
+			e.loop.done[i], e.loop.text, e.loop.failed[i] = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
 		}
 	}
 }
@@ -194,8 +196,11 @@ func (e *Engine) commit() {
 		if e.loop.open[i] && !q.raw {
 			e.stats.Decoded++
 		}
+		if err := e.loop.failed[i]; err != nil && !q.ended {
+			e.end(q.request, err)
+		}
 		switch {
-		case q.ended: // while the step ran
+		case q.ended: // while the step ran, or by its own error
 			e.release(q)
 		case e.loop.done[i]:
 			e.release(q)

@@ -48,6 +48,8 @@ type Request struct {
 	// Sampling.Seed, and all share the prompt, which is run once.
 	N     int
 	NoEOS bool // never choose a token that ends the text
+
+	Constraint *Constraint // form of the answer; nil for free text
 }
 
 // MaxChoices is the most answers that a request may ask for (OpenAI's limit).
@@ -64,6 +66,7 @@ type ChatRequest struct {
 	TopLogprobs int
 	N           int
 	NoEOS       bool
+	Constraint  *Constraint
 }
 
 // Generate queues a request and returns the stream of its answer. All that can be wrong with the request is reported
@@ -98,6 +101,15 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 	q := &request{}
 	for i := range max(r.N, 1) {
 		q.seqs = append(q.seqs, e.sequence(r, i, room, fresh))
+	}
+	if r.Constraint != nil {
+		g, err := e.compile(ctx, r.Constraint)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range q.seqs {
+			s.form = newForm(g, e.constraints.compiler.MaskWords(), e.info.Vocab)
+		}
 	}
 	if first := q.seqs[0]; len(q.seqs) > 1 && !first.Turns && sched.Together(len(r.Prompt)+room) <= e.kvBlocks {
 		q.starts = len(q.seqs) - 1
@@ -138,6 +150,9 @@ func (e *Engine) check(r Request) error {
 	}
 	if err := checkStops(r.Stop); err != nil {
 		return err
+	}
+	if r.Constraint != nil && (r.NoEOS || r.IgnoreEOS) {
+		return &ParamError{Param: "ignore_eos", Msg: "cannot be combined with a form of the answer, which ends where that is complete"}
 	}
 	if e.cfg.Tokenizer == nil && len(r.Stop) > 0 {
 		return &ParamError{Param: "stop", Msg: "cannot be found: the model was loaded without a tokenizer"}
@@ -189,7 +204,7 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 	}
 	return e.generate(ctx, Request{
 		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, Key: r.Key,
-		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS,
+		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: r.Constraint,
 	}, true)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type sequence struct {
 	decoder *tokenizer.Decoder   // of tok
 	logprobState
 	stop   stopper
+	form   *form     // that the answer has to have; nil for none
 	raw    bool      // the logits themselves are wanted, or scores, not an answer
 	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
 	scores []float64 // of the first of them, as far as steps have come
@@ -36,13 +38,24 @@ type sequence struct {
 }
 
 // advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
-// the answer is complete.
-func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done bool, scratch []byte) {
+// the answer is complete. It fails if the form of the answer has no token left that could follow.
+func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done bool, scratch []byte, err error) {
 	if q.first.IsZero() {
 		q.first = now
 		q.sampler.Prompt(q.tokens)
 	}
-	id := q.sampler.Sample(logits, nil)
+	mask, err := q.form.allowed()
+	if err != nil {
+		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+	}
+	id := q.sampler.Sample(logits, mask)
+	if id < 0 {
+		return false, text, errNoToken
+	}
+	complete, err := q.form.accept(id)
+	if err != nil {
+		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+	}
 	q.sampler.Accept(id)
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
@@ -60,7 +73,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 			text, stopped = q.stop.push(text, q.decoder.Push(id))
 		}
 		switch {
-		case stopped:
+		case stopped, complete:
 			finish = FinishStop
 		case completion == q.max:
 			finish = FinishLength
@@ -68,7 +81,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	}
 	if finish == "" {
 		q.request.stream.push(q.index, text, logprob, "", nil)
-		return false, text
+		return false, text, nil
 	}
 	if !stopped && q.decoder != nil {
 		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
@@ -82,5 +95,5 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	})
-	return true, text
+	return true, text, nil
 }

@@ -68,9 +68,9 @@ check([m.id for m in models] == ["org/tiny"] and models[0].owned_by and models[0
 check(client.models.retrieve("org/tiny").id == "org/tiny", "retrieve")
 
 for kind, code, param, call in [
-    (openai.BadRequestError, "unsupported_parameter", "n", lambda: ask("x", n=2)),
-    (openai.BadRequestError, "unsupported_parameter", "logprobs", lambda: ask("x", logprobs=True)),
-    (openai.BadRequestError, "unsupported_parameter", "response_format", lambda: ask("x", response_format={"type": "json_object"})),
+    (openai.BadRequestError, "unsupported_parameter", "tools", lambda: ask("x", tools=[{"type": "function", "function": {"name": "f"}}])),
+    (openai.BadRequestError, "invalid_value", "n", lambda: ask("x", n=129)),
+    (openai.BadRequestError, "invalid_value", "response_format.json_schema.name", lambda: ask("x", response_format={"type": "json_schema", "json_schema": {"schema": {}}})),
     (openai.BadRequestError, "invalid_value", "temperature", lambda: ask("x", temperature=9)),
     (openai.BadRequestError, "unknown_parameter", "num_ctx", lambda: ask("x", extra_body={"num_ctx": 5})),
     (openai.BadRequestError, "context_length_exceeded", "messages", lambda: ask("too long", stream=True)),
