@@ -26,7 +26,8 @@ enum {
 	AQ_TILE = 64,          // weight rows handled together: a tile of codes, a panel
 	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
 	AQ_ENTRIES = 256,      // entries of a table
-	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
+	AQ_TABLE_TOKENS = 16,  // tokens up to which tables are considered
+	AQ_TABLE_LANES = 8,    // most tokens in an entry of a table
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_MAX_BOOKS = 16,
@@ -106,14 +107,15 @@ typedef struct codes_args {
 	int32_t row, rows, tokens;
 } codes_args;
 
-// Table kernel: partial sums of blocks [block, block_end) for every row: y[t][tile order of rows].
+// Table kernel: partial sums of blocks [block, block_end) for every row: y[t][rows], or, of several tokens at once,
+// y[order of bytes in a tile][lanes].
 typedef struct table_args {
 	const weight *w;
 	const float *x;  // (tokens, ldx)
-	float *y;        // (tokens, tiles*64), set
+	float *y;        // (tokens, tiles*64) or (tiles*64, lanes), set
 	void *workspace; // kernels.table_bytes
 	int64_t ldx;
-	int32_t block, block_end, tokens;
+	int32_t block, block_end, tokens, lanes;
 } table_args;
 
 // Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
@@ -138,9 +140,10 @@ typedef struct kernels {
 	bool book16;       // decodes F16 codebooks quickly
 	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
 	int64_t table_bytes;
-	// Estimated cycles, for the choice between tables and panels: of a lookup, of a table entry for each input of a
-	// group, of decoding one code of eight inputs, of a multiply-add.
-	float cost_lookup, cost_entry, cost_decode, cost_fma;
+	// Estimated cycles, for the choice between tables and panels: of a lookup and of a table entry for each input of a
+	// group, exact and fast; the same for four and for eight lanes; of decoding one code of eight inputs; of a
+	// multiply-add.
+	float cost_lookup[2], cost_entry[2], cost_lanes[2], cost_lanes_entry[2], cost_decode, cost_fma;
 
 	void (*to_f32)(float *dst, const void *src, int32_t type, int64_t n);
 	void (*to_f16)(uint16_t *dst, const float *src, int64_t n);
@@ -158,6 +161,7 @@ typedef struct kernels {
 	void (*merge)(float *max, float *sum, float *acc, float max2, float sum2, const float *acc2, int32_t n);
 	void (*tables)(const table_args *a);      // exact; NULL: the level has none
 	void (*tables_fast)(const table_args *a); // NULL: as exact
+	void (*tables_lanes)(const table_args *a); // exact, up to 8 tokens at once; reads book_t
 	const char *tables_name, *tables_fast_name;
 } kernels;
 
@@ -230,9 +234,9 @@ typedef struct product {
 	const float *bias; // or NULL
 	const float *x;    // (tokens, ldx), readable up to whole vectors of the weight's columns
 	float *y;          // (tokens, ldy)
-	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64)
+	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64), or (chunks, ceil(tokens/8), tiles*64, lanes)
 	int64_t ldx, ldy;
-	int32_t tokens, method, chunks, first_unit, units;
+	int32_t tokens, method, chunks, lanes, first_unit, units;
 } product;
 
 // The products that one op multiplies in a phase.

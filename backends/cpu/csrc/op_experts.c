@@ -18,7 +18,7 @@ int32_t experts_uses(const program *p, const aq_op *op) {
 // experts_partials makes room for the tables of one full set of table tokens, whichever experts they choose: more of
 // them are multiplied as panels.
 int64_t experts_partials(const program *p, const aq_op *op) {
-	const int32_t uses = min_i32(experts_uses(p, op), max_i32(AQ_TABLE_TOKENS, op->i[2]));
+	const int32_t uses = min_i32(experts_uses(p, op), max_i32(AQ_TABLE_LANES, op->i[2]));
 	int64_t n = 0;
 	for (int32_t i = 0; i < op->i[0]; i++) {
 		int64_t most = 0;
