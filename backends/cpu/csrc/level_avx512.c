@@ -12,10 +12,12 @@
 
 #include "k_tables_avx512.h"
 
+#include "k_panel8.h"
+
 // Costs: estimates for Zen 4, see op_linear.c.
 static const kernels level = {.name = "avx512", .interleaved = true, .book16 = true, .codes = codes_product,
 	.table_bytes = AQ_LOOKUPS * AQ_ENTRIES * 3, .cost_lookup = 0.16f, .cost_entry = 0.075f, .cost_decode = 1.8f,
 	.cost_fma = 0.075f, .tables = tables_24bit, .tables_name = "24 bit", .tables_fast = tables_16bit,
-	.tables_fast_name = "16 bit", COMMON_KERNELS};
+	.tables_fast_name = "16 bit", .quantize8 = quantize8, .panel8_book = panel8_book, .panel8 = panel8, COMMON_KERNELS};
 
 const kernels *aq_level_avx512(void) { return &level; }
