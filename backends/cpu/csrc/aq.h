@@ -30,6 +30,8 @@ enum {
 	AQ_TABLE_LANES = 8,    // most tokens in an entry of a table
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
+	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
+	AQ_BYTES_COLS = 64,    // inputs that share a unit when they are rounded to bytes
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
 	AQ_ATTN_ROWS = 16,     // query rows of an attention unit
@@ -67,10 +69,20 @@ typedef struct weight {
 	float *book_step;    // ... (K) the value of 1
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
+	int16_t *book_i;     // panels of bytes: codebooks as integers of book_unit, or ...
+	uint8_t *book_8;     // ... as bytes, biased by 128
+	float book_unit;
+	_Atomic uint16_t *tops; // with book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
+	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
+	_Atomic int32_t book_state; // of book_i and book_8: BOOK_*
 	float *values;       // vectors: (cols)
 	bool matrix;         // used by a linear op or an embedding
 	bool vector;         // used by an op that wants a vector
 } weight;
+
+// What is derived from codes and codebooks for panels of bytes is made when it is first needed, because parts arrive in
+// any order; delivered parts make it stale.
+enum { BOOK_STALE, BOOK_READY, BOOK_BROKEN }; // broken: entries that are not numbers
 
 // ---- kernels of a level -------------------------------------------------------------------------------------------
 
@@ -118,6 +130,19 @@ typedef struct table_args {
 	int32_t block, block_end, tokens, lanes;
 } table_args;
 
+// A tile of AQLM rows times many tokens that were rounded to bytes; w has book_i or book_8.
+typedef struct panel8_args {
+	const weight *w;
+	const int8_t *x;       // (tokens, ldx), zero behind the last column
+	const float *unit;     // (tokens, x_blocks) value of one, for AQ_BYTES_COLS columns
+	const int32_t *x_bias; // (tokens, x_blocks) -128 times their sum
+	float *y;              // (tokens, ldy), row 0 is row `row` of w
+	const float *bias;     // (rows) or NULL
+	uint8_t *workspace;    // AQ_PANEL8_COLS x AQ_TILE
+	int64_t ldx, ldy;
+	int32_t row, rows, tokens, x_blocks;
+} panel8_args;
+
 // Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
 typedef struct attn_args {
 	const float *q;      // (rows, dim padded), zero padded
@@ -163,6 +188,10 @@ typedef struct kernels {
 	void (*tables_fast)(const table_args *a); // NULL: as exact
 	void (*tables_lanes)(const table_args *a); // exact, up to 8 tokens at once; reads book_t
 	const char *tables_name, *tables_fast_name;
+	// Panels of bytes, for the fast precision; NULL: the level has none.
+	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
+	bool (*panel8_book)(weight *w);
+	void (*panel8)(const panel8_args *a);
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -226,7 +255,7 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL }; // see product.c
+enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8 }; // see product.c
 
 // A product is a weight times some rows of input.
 typedef struct product {
@@ -236,6 +265,7 @@ typedef struct product {
 	float *y;          // (tokens, ldy)
 	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64), or (chunks, ceil(tokens/8), tiles*64, lanes)
 	int64_t ldx, ldy;
+	int32_t row;       // of the op's input: products with the same rows share what is made of them
 	int32_t tokens, method, chunks, lanes, first_unit, units;
 } product;
 
@@ -243,6 +273,7 @@ typedef struct product {
 typedef struct product_list {
 	product *items; // as many as the op with the most has
 	int32_t n, units;
+	int32_t bytes_rows; // rows of input that METHOD_PANEL8 rounds to bytes
 	int64_t partials; // floats of program.partials in use
 } product_list;
 
@@ -292,6 +323,11 @@ struct program {
 	int64_t xpad_ld;
 	float *partials;
 	int64_t partials_floats;
+	int8_t *x8;       // (max rows, x8_ld) inputs rounded to bytes
+	int64_t x8_ld;
+	float *x8_unit;   // (max rows, x8_blocks)
+	int32_t *x8_bias; // likewise
+	int32_t x8_blocks;
 	float *attn_partials;
 	int64_t attn_partials_floats;
 	int32_t *seq_tiles; // (max_seqs + 1) first attention tile of each sequence
@@ -342,9 +378,11 @@ bool route_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool experts_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool mix_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 
-// Products: an op lists them between products_begin and the phases products_multiply and products_reduce.
+// Products: an op lists them between products_begin and the phases products_quantize, products_multiply and
+// products_reduce.
 void products_begin(program *p);
-void product_add(program *p, product o); // w, bias, x, y, their strides and tokens are set
+void product_add(program *p, product o); // w, bias, x, y, their strides, row and tokens are set
+void products_quantize(program *p, job *out);
 void products_multiply(program *p, job *out);
 void products_reduce(program *p, job *out);
 // pad_row copies a row and sets what follows up to whole vectors to zero.
@@ -353,6 +391,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 // Sizes of scratch memory that op files need, for program.c.
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
+bool panel8_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);
 int64_t experts_partials(const program *p, const aq_op *op);

@@ -1,11 +1,14 @@
 // AQLM table kernel for several tokens: an entry of a table is a vector over tokens.
 //
-//   tables   [lookups of a pass][256][lanes] fp32, lanes = 4 or 8 tokens, 16 KB in all: they fit the L1 cache
-//   y        [rows in the order of the tiles' bytes][lanes], in L2: a pass over all rows adds 2 (4) lookups to it
+//   tables   [lookups of a pass][256][lanes] fp32, lanes = 4 or 8 tokens, at most 24 KB: they fit the L1 cache
+//   y        [rows in the order of the tiles' bytes][lanes], in L2: a pass over all rows adds up to 6 (3) lookups to it
 //
 // A lookup and its addition serve all tokens, so eight tokens cost about as much as two of the kernels for one token. The
 // passes of a block read its codes again, from L2; each prefetches its share of the next block. Tables are built by
 // broadcasting book entries over the tokens: 256 x g FMAs a lookup.
+//
+// Tried: passes of 16 KB (8 % slower with eight lanes: more traffic of y) and of 32 KB (equal); lookups in assembly
+// (equal: what bounds them is the caches); offsets of entries made for a whole tile by vectors (12 % slower).
 
 enum { LANES_PASS_BYTES = 24 << 10 };
 

@@ -7,6 +7,8 @@
 //   METHOD_TABLES  few rows, AQLM tiles: tables of partial sums, looked up by code, for each row of input or for up to
 //                  eight at once (lanes). A unit is a run of blocks for all weight rows and writes its own partial
 //                  sums; a second phase adds them in a fixed order.
+//   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
+//                  before rounded to bytes. A unit is a tile.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
 //                  with all rows. A unit is a tile. Serves every encoding, and is the plain fallback of every other.
 //
@@ -14,7 +16,8 @@
 // key and value projections of small models) are better decoded: see choose_method.
 #include "aq.h"
 
-enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000 };
+enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000,
+	QUANTIZE_ROWS = 4 };
 
 static int32_t gcd(int32_t a, int32_t b) {
 	while (b) {
@@ -80,6 +83,19 @@ static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
 	return chunks >= most ? most : max_i32(1, (int32_t)chunks);
 }
 
+// panel8_ready prepares the books of a weight at its first use.
+static bool panel8_ready(const program *p, weight *w) {
+	if (!w->book_i && !w->book_8) {
+		return false;
+	}
+	int32_t state = atomic_load_explicit(&w->book_state, memory_order_relaxed);
+	if (state == BOOK_STALE) {
+		state = p->k->panel8_book(w) ? BOOK_READY : BOOK_BROKEN;
+		atomic_store_explicit(&w->book_state, state, memory_order_relaxed);
+	}
+	return state == BOOK_READY;
+}
+
 static int32_t choose_method(const program *p, const weight *w, int32_t tokens) {
 	if (w->info.encoding == AQ_ENCODING_DENSE) {
 		return tokens <= AQ_DIRECT_TOKENS ? METHOD_DENSE : METHOD_PANEL;
@@ -92,6 +108,10 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		if (cycles <= panel_cycles(p, w, tokens)) {
 			return METHOD_TABLES;
 		}
+	}
+	// Few rows keep the more accurate methods, which cost about the same.
+	if ((tokens > AQ_TABLE_TOKENS || w->book_8) && panel8_ready(p, &p->weights[w - p->weights])) {
+		return METHOD_PANEL8;
 	}
 	return METHOD_PANEL;
 }
@@ -144,7 +164,10 @@ void product_add(program *p, product o) {
 			list->partials += partial_floats(p, w, o.tokens, o.lanes);
 		}
 	}
-	if (o.method == METHOD_PANEL) {
+	if (o.method == METHOD_PANEL8) {
+		list->bytes_rows = max_i32(list->bytes_rows, o.row + o.tokens);
+	}
+	if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8) {
 		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
 	} else if (o.method != METHOD_TABLES) {
 		o.units = (w->info.rows + direct_unit_rows(w) - 1) / direct_unit_rows(w);
@@ -218,6 +241,16 @@ static void panel_unit(program *p, const product *o, int32_t unit, worker *worke
 	}
 }
 
+static void panel8_unit(program *p, const product *o, int32_t unit, worker *worker) {
+	const int32_t first = unit * AQ_TILE;
+	const panel8_args a = {.w = o->w, .row = first, .rows = min_i32(AQ_TILE, o->w->info.rows - first),
+		.x = p->x8 + o->row * p->x8_ld, .ldx = p->x8_ld, .unit = p->x8_unit + o->row * (int64_t)p->x8_blocks,
+		.x_bias = p->x8_bias + o->row * (int64_t)p->x8_blocks, .y = o->y + first, .ldy = o->ldy,
+		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks,
+		.workspace = worker->workspace};
+	p->k->panel8(&a);
+}
+
 static void product_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)c;
 	const product_list *list = &p->products;
@@ -236,6 +269,9 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 		break;
 	case METHOD_TABLES:
 		table_unit(p, o, unit, worker);
+		break;
+	case METHOD_PANEL8:
+		panel8_unit(p, o, unit, worker);
 		break;
 	default:
 		panel_unit(p, o, unit, worker);
@@ -298,6 +334,29 @@ static void reduce_run(program *p, const compiled_op *c, int32_t unit, worker *w
 			}
 		}
 	}
+}
+
+// quantize_run rounds QUANTIZE_ROWS rows of input to bytes, those that a product wants.
+static void quantize_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
+	(void)c;
+	(void)worker;
+	const product_list *list = &p->products;
+	for (int32_t r = unit * QUANTIZE_ROWS; r < min_i32((unit + 1) * QUANTIZE_ROWS, list->bytes_rows); r++) {
+		for (int32_t i = 0; i < list->n; i++) {
+			const product *o = &list->items[i];
+			if (o->method == METHOD_PANEL8 && r >= o->row && r < o->row + o->tokens) {
+				p->k->quantize8(o->x + (r - o->row) * o->ldx, o->w->info.cols, p->x8 + r * p->x8_ld,
+					p->x8_unit + r * (int64_t)p->x8_blocks, p->x8_bias + r * (int64_t)p->x8_blocks);
+				break;
+			}
+		}
+	}
+}
+
+void products_quantize(program *p, job *out) {
+	out->run = quantize_run;
+	out->units = (p->products.bytes_rows + QUANTIZE_ROWS - 1) / QUANTIZE_ROWS;
+	out->small = p->products.bytes_rows * p->x8_ld <= AQ_SMALL;
 }
 
 void products_multiply(program *p, job *out) {
