@@ -8,7 +8,7 @@ import (
 )
 
 // tokenCounts straddle the register blocks and chunk sizes that kernels choose.
-var tokenCounts = []int{100, 1, 2, 3, 5, 8, 16, 17, 33, 64}
+var tokenCounts = []int{100, 1, 2, 3, 4, 5, 8, 11, 16, 17, 33, 64}
 
 func countSteps() (steps []*backends.Step) {
 	for _, n := range tokenCounts {
@@ -189,6 +189,11 @@ func aqlmCases() []testCase {
 	add(aqlm(2, 16, 8, 1), [][2]int{{1, 8}, {33, 104}}...)
 	add(aqlm(2, 12, 8, 1), [][2]int{{31, 24}, {65, 136}}...)
 	add(aqlm(1, 15, 8, 1), [][2]int{{31, 24}, {65, 136}}...)
+	// Many rows and few inputs: what takes several tokens at once pays only there.
+	add(aqlm(2, 8, 8, 1), [2]int{1185, 72})
+	add(aqlm(3, 8, 8, 1), [2]int{1153, 56})
+	add(aqlm(1, 8, 8, 1), [2]int{700, 136})
+	add(aqlm(8, 8, 32, 1), [2]int{769, 96})
 	// Everything else the format allows.
 	add(aqlm(15, 8, 64, 1), [][2]int{{1, 64}, {33, 192}}...)
 	add(aqlm(4, 8, 16, 1), [][2]int{{31, 48}, {65, 304}}...)

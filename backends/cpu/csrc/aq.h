@@ -27,9 +27,12 @@ enum {
 	AQ_TILE = 64,          // weight rows handled together: a tile of codes, a panel
 	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
 	AQ_ENTRIES = 256,      // entries of a table
-	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
+	AQ_TABLE_TOKENS = 16,  // tokens up to which tables are considered
+	AQ_TABLE_LANES = 8,    // most tokens in an entry of a table
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
+	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
+	AQ_BYTES_COLS = 64,    // inputs that share a unit when they are rounded to bytes
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
 	AQ_ATTN_ROWS = 16,     // query rows of an attention unit
@@ -67,10 +70,20 @@ typedef struct weight {
 	float *book_step;    // ... (K) the value of 1
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
+	int16_t *book_i;     // panels of bytes: codebooks as integers of book_unit, or ...
+	uint8_t *book_8;     // ... as bytes, biased by 128
+	float book_unit;
+	_Atomic uint16_t *tops; // with book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
+	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
+	_Atomic int32_t book_state; // of book_i and book_8: BOOK_*
 	float *values;       // vectors: (cols)
 	bool matrix;         // used by a linear op or an embedding
 	bool vector;         // used by an op that wants a vector
 } weight;
+
+// What is derived from codes and codebooks for panels of bytes is made when it is first needed, because parts arrive in
+// any order; delivered parts make it stale.
+enum { BOOK_STALE, BOOK_READY, BOOK_BROKEN }; // broken: entries that are not numbers
 
 // ---- kernels of a level -------------------------------------------------------------------------------------------
 
@@ -107,15 +120,29 @@ typedef struct codes_args {
 	int32_t row, rows, tokens;
 } codes_args;
 
-// Table kernel: partial sums of blocks [block, block_end) for every row: y[t][tile order of rows].
+// Table kernel: partial sums of blocks [block, block_end) for every row: y[t][rows], or, of several tokens at once,
+// y[order of bytes in a tile][lanes].
 typedef struct table_args {
 	const weight *w;
 	const float *x;  // (tokens, ldx)
-	float *y;        // (tokens, tiles*64), set
+	float *y;        // (tokens, tiles*64) or (tiles*64, lanes), set
 	void *workspace; // kernels.table_bytes
 	int64_t ldx;
-	int32_t block, block_end, tokens;
+	int32_t block, block_end, tokens, lanes;
 } table_args;
+
+// A tile of AQLM rows times many tokens that were rounded to bytes; w has book_i or book_8.
+typedef struct panel8_args {
+	const weight *w;
+	const int8_t *x;       // (tokens, ldx), zero behind the last column
+	const float *unit;     // (tokens, x_blocks) value of one, for AQ_BYTES_COLS columns
+	const int32_t *x_bias; // (tokens, x_blocks) -128 times their sum
+	float *y;              // (tokens, ldy), row 0 is row `row` of w
+	const float *bias;     // (rows) or NULL
+	uint8_t *workspace;    // AQ_PANEL8_COLS x AQ_TILE
+	int64_t ldx, ldy;
+	int32_t row, rows, tokens, x_blocks;
+} panel8_args;
 
 // Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
 typedef struct attn_args {
@@ -139,9 +166,10 @@ typedef struct kernels {
 	bool book16;       // decodes F16 codebooks quickly
 	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
 	int64_t table_bytes;
-	// Estimated cycles, for the choice between tables and panels: of a lookup, of a table entry for each input of a
-	// group, of decoding one code of eight inputs, of a multiply-add.
-	float cost_lookup, cost_entry, cost_decode, cost_fma;
+	// Estimated cycles, for the choice between tables and panels: of a lookup and of a table entry for each input of a
+	// group, exact and fast; the same for four and for eight lanes; of decoding one code of eight inputs; of a
+	// multiply-add.
+	float cost_lookup[2], cost_entry[2], cost_lanes[2], cost_lanes_entry[2], cost_decode, cost_fma;
 
 	void (*to_f32)(float *dst, const void *src, int32_t type, int64_t n);
 	void (*to_f16)(uint16_t *dst, const float *src, int64_t n);
@@ -159,7 +187,12 @@ typedef struct kernels {
 	void (*merge)(float *max, float *sum, float *acc, float max2, float sum2, const float *acc2, int32_t n);
 	void (*tables)(const table_args *a);      // exact; NULL: the level has none
 	void (*tables_fast)(const table_args *a); // NULL: as exact
+	void (*tables_lanes)(const table_args *a); // exact, up to 8 tokens at once; reads book_t
 	const char *tables_name, *tables_fast_name;
+	// Panels of bytes, for the fast precision; NULL: the level has none.
+	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
+	bool (*panel8_book)(weight *w);
+	void (*panel8)(const panel8_args *a);
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -242,7 +275,7 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL }; // see product.c
+enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8 }; // see product.c
 
 // A product is a weight times some rows of input.
 typedef struct product {
@@ -250,15 +283,17 @@ typedef struct product {
 	const float *bias; // or NULL
 	const float *x;    // (tokens, ldx), readable up to whole vectors of the weight's columns
 	float *y;          // (tokens, ldy)
-	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64)
+	float *partial;    // METHOD_TABLES: (chunks, tokens, tiles*64), or (chunks, ceil(tokens/8), tiles*64, lanes)
 	int64_t ldx, ldy;
-	int32_t tokens, method, chunks, first_unit, units;
+	int32_t row;       // of the op's input: products with the same rows share what is made of them
+	int32_t tokens, method, chunks, lanes, first_unit, units;
 } product;
 
 // The products that one op multiplies in a phase.
 typedef struct product_list {
 	product *items; // as many as the op with the most has
 	int32_t n, units;
+	int32_t bytes_rows; // rows of input that METHOD_PANEL8 rounds to bytes
 	int64_t partials; // floats of program.partials in use
 } product_list;
 
@@ -308,6 +343,11 @@ struct program {
 	int64_t xpad_ld;
 	float *partials;
 	int64_t partials_floats;
+	int8_t *x8;       // (max rows, x8_ld) inputs rounded to bytes
+	int64_t x8_ld;
+	float *x8_unit;   // (max rows, x8_blocks)
+	int32_t *x8_bias; // likewise
+	int32_t x8_blocks;
 	float *attn_partials;
 	int64_t attn_partials_floats;
 	int32_t *seq_tiles; // (max_seqs + 1) first attention tile of each sequence
@@ -358,9 +398,11 @@ bool route_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool experts_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 bool mix_plan(program *p, const compiled_op *op, int32_t phase, job *out);
 
-// Products: an op lists them between products_begin and the phases products_multiply and products_reduce.
+// Products: an op lists them between products_begin and the phases products_quantize, products_multiply and
+// products_reduce.
 void products_begin(program *p);
-void product_add(program *p, product o); // w, bias, x, y, their strides and tokens are set
+void product_add(program *p, product o); // w, bias, x, y, their strides, row and tokens are set
+void products_quantize(program *p, job *out);
 void products_multiply(program *p, job *out);
 void products_reduce(program *p, job *out);
 // pad_row copies a row and sets what follows up to whole vectors to zero.
@@ -369,6 +411,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 // Sizes of scratch memory that op files need, for program.c.
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
+bool panel8_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);
 int64_t experts_partials(const program *p, const aq_op *op);

@@ -54,24 +54,25 @@ static void build_tables(const weight *w, const float *x, float *tables) {
 	}
 }
 
-#define LOOKUP_TWO(low, high)                                                                                         \
-	"movzbl %%al, %%ecx\n\tvaddss (%[t],%%rcx,4), %[" low "], %[" low "]\n\t"                                         \
-	"movzbl %%ah, %%edx\n\tvaddss (%[t],%%rdx,4), %[" high "], %[" high "]\n\t"
+#define LOOK_UP_TWO(q, low, high)                                                                                     \
+	"movzbl %%al, %%ecx\n\tvaddss " #q "*1024(%[t],%%rcx,4), %[" low "], %[" low "]\n\t"                               \
+	"movzbl %%ah, %%edx\n\tvaddss " #q "*1024(%[t],%%rdx,4), %[" high "], %[" high "]\n\t"
+#define LOOK_UP_EIGHT(q)                                                                                              \
+	"movq " #q "*64(%[p]), %%rax\n\t" LOOK_UP_TWO(q, "a", "b") "shrq $16, %%rax\n\t" LOOK_UP_TWO(q, "c", "d")           \
+	"shrq $16, %%rax\n\t" LOOK_UP_TWO(q, "e", "f") "shrq $16, %%rax\n\t" LOOK_UP_TWO(q, "g", "h")
 
 // look_up_rows adds `lookups` table values to each of eight rows: for every table, eight codes at once.
 INL void look_up_rows(const uint8_t *codes, const float *tables, int64_t lookups, float *y) {
 	__m128 a = _mm_load_ss(y), b = _mm_load_ss(y + 1), c = _mm_load_ss(y + 2), d = _mm_load_ss(y + 3),
 		   e = _mm_load_ss(y + 4), f = _mm_load_ss(y + 5), g = _mm_load_ss(y + 6), h = _mm_load_ss(y + 7);
-	__asm__ volatile("1:\n\t"
-					 "movq (%[p]), %%rax\n\t" //
-					 LOOKUP_TWO("a", "b") "shrq $16, %%rax\n\t" LOOKUP_TWO("c", "d") "shrq $16, %%rax\n\t" //
-					 LOOKUP_TWO("e", "f") "shrq $16, %%rax\n\t" LOOKUP_TWO("g", "h")                        //
-					 "addq $64, %[p]\n\t"
-					 "addq $1024, %[t]\n\t"
-					 "decq %[n]\n\t"
-					 "jnz 1b"
+	int64_t fours = lookups / 4, ones = lookups % 4;
+	__asm__ volatile("testq %[n], %[n]\n\tjz 2f\n1:\n\t" //
+					 LOOK_UP_EIGHT(0) LOOK_UP_EIGHT(1) LOOK_UP_EIGHT(2) LOOK_UP_EIGHT(3)
+					 "addq $256, %[p]\n\taddq $4096, %[t]\n\tdecq %[n]\n\tjnz 1b\n"
+					 "2:\n\ttestq %[m], %[m]\n\tjz 4f\n3:\n\t" //
+					 LOOK_UP_EIGHT(0) "addq $64, %[p]\n\taddq $1024, %[t]\n\tdecq %[m]\n\tjnz 3b\n4:"
 					 : [a] "+x"(a), [b] "+x"(b), [c] "+x"(c), [d] "+x"(d), [e] "+x"(e), [f] "+x"(f), [g] "+x"(g),
-					 [h] "+x"(h), [p] "+r"(codes), [t] "+r"(tables), [n] "+r"(lookups)
+					 [h] "+x"(h), [p] "+r"(codes), [t] "+r"(tables), [n] "+r"(fours), [m] "+r"(ones)
 					 :
 					 : "rax", "rcx", "rdx", "cc", "memory");
 	_mm_store_ss(y, a);

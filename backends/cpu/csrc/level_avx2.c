@@ -12,9 +12,12 @@
 
 #include "k_tables_avx2.h"
 
-// Costs: estimates for Zen 3 and Zen 4, see op_linear.c.
-static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_product, .table_bytes = AQ_MAX_BOOKS * AQ_ENTRIES * 4,
-	.cost_lookup = 0.62f, .cost_entry = 0.075f, .cost_decode = 1.8f, .cost_fma = 0.075f, .tables = tables_fp32,
-	.tables_name = "fp32", COMMON_KERNELS};
+#include "k_lanes.h"
+
+// Costs: measured on Zen 4, see product.c.
+static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_product, .table_bytes = LANES_PASS_BYTES,
+	.cost_lookup = {0.62f, 0.62f}, .cost_entry = {0.07f, 0.07f}, .cost_lanes = {1.32f, 1.4f},
+	.cost_lanes_entry = {0.49f, 0.66f}, .cost_decode = 1.8f, .cost_fma = 0.075f, .tables = tables_fp32,
+	.tables_name = "fp32", .tables_lanes = tables_lanes, COMMON_KERNELS};
 
 const kernels *aq_level_avx2(void) { return &level; }

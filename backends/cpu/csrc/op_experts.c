@@ -18,7 +18,7 @@ int32_t experts_uses(const program *p, const aq_op *op) {
 // experts_partials makes room for the tables of one full set of table tokens, whichever experts they choose: more of
 // them are multiplied as panels.
 int64_t experts_partials(const program *p, const aq_op *op) {
-	const int32_t uses = min_i32(experts_uses(p, op), max_i32(AQ_TABLE_TOKENS, op->i[2]));
+	const int32_t uses = min_i32(experts_uses(p, op), max_i32(AQ_TABLE_LANES, op->i[2]));
 	int64_t n = 0;
 	for (int32_t i = 0; i < op->i[0]; i++) {
 		int64_t most = 0;
@@ -141,7 +141,7 @@ static void begin(program *p, const aq_op *op, int32_t rows) {
 			if (n == 0) {
 				continue;
 			}
-			product o = {.w = &p->weights[op->w[i] + e], .tokens = n, .x = p->expert_inputs + first * ldx, .ldx = ldx,
+			product o = {.w = &p->weights[op->w[i] + e], .row = first, .tokens = n, .x = p->expert_inputs + first * ldx, .ldx = ldx,
 				.y = results + (int64_t)first * width, .ldy = width};
 			if (direct(p, op, n)) {
 				o.x = use_input(p, op, p->uses[first]);
@@ -192,12 +192,15 @@ bool experts_plan(program *p, const compiled_op *c, int32_t phase, job *out) {
 		out->small = (int64_t)uses * p->weights[c->op.w[0]].info.cols <= AQ_SMALL;
 		return true;
 	case 1:
-		products_multiply(p, out);
+		products_quantize(p, out);
 		return true;
 	case 2:
-		products_reduce(p, out);
+		products_multiply(p, out);
 		return true;
 	case 3:
+		products_reduce(p, out);
+		return true;
+	case 4:
 		out->run = scatter_run;
 		out->units = uses;
 		out->small = (int64_t)uses * p->weights[c->op.w[0]].info.rows <= AQ_SMALL;

@@ -49,9 +49,12 @@ bool linear_plan(program *p, const compiled_op *c, int32_t phase, job *out) {
 		out->small = tokens * p->xpad_ld <= AQ_SMALL;
 		return true;
 	case 1:
-		products_multiply(p, out);
+		products_quantize(p, out);
 		return true;
 	case 2:
+		products_multiply(p, out);
+		return true;
+	case 3:
 		products_reduce(p, out);
 		return true;
 	default:

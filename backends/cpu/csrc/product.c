@@ -4,8 +4,11 @@
 //
 //   METHOD_DENSE   few rows, dense weight: dot products straight from the stored rows. A unit is a run of weight rows.
 //   METHOD_CODES   few rows, AQLM codes of more than 8 bits: entries are decoded and multiplied at once. Likewise.
-//   METHOD_TABLES  few rows, AQLM tiles: tables of partial sums, looked up by code. A unit is a run of blocks for
-//                  all weight rows and writes its own partial sums; a second phase adds them in a fixed order.
+//   METHOD_TABLES  few rows, AQLM tiles: tables of partial sums, looked up by code, for each row of input or for up to
+//                  eight at once (lanes). A unit is a run of blocks for all weight rows and writes its own partial
+//                  sums; a second phase adds them in a fixed order.
+//   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
+//                  before rounded to bytes. A unit is a tile.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
 //                  with all rows. A unit is a tile. Serves every encoding, and is the plain fallback of every other.
 //
@@ -13,7 +16,8 @@
 // key and value projections of small models) are better decoded: see choose_method.
 #include "aq.h"
 
-enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000 };
+enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000,
+	QUANTIZE_ROWS = 4 };
 
 static int32_t gcd(int32_t a, int32_t b) {
 	while (b) {
@@ -35,10 +39,35 @@ int32_t product_panel_cols(const weight *w) {
 
 // ---- choices ----------------------------------------------------------------------------------------------------------
 
+// These follow from the layout, not from the books, whose memory does not exist yet when programs are laid out.
+static bool has_tables(const program *p, const weight *w) { return w->layout == LAYOUT_TILES && p->k->tables; }
+
+static bool fast_tables(const program *p) { return p->args.precision == AQ_PRECISION_FAST && p->k->tables_fast; }
+
+// table_cycles estimates tables of one token.
 static double table_cycles(const program *p, const weight *w) {
 	const double lookups = (double)w->groups * w->info.books;
-	return lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lookup +
-		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_entry);
+	return lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lookup[fast_tables(p)] +
+		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_entry[fast_tables(p)]);
+}
+
+// lanes_of returns the tokens in an entry of a table of tables_lanes.
+static int32_t lanes_of(int32_t tokens) { return tokens <= 4 ? 4 : AQ_TABLE_LANES; }
+
+// lanes_cycles estimates tables over tokens.
+static double lanes_cycles(const program *p, const weight *w, int32_t tokens) {
+	const double lookups = (double)w->groups * w->info.books;
+	const int32_t i = lanes_of(tokens) == AQ_TABLE_LANES, sets = (tokens + AQ_TABLE_LANES - 1) / AQ_TABLE_LANES;
+	return sets * lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lanes[i] +
+		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_lanes_entry[i]);
+}
+
+// table_lanes returns the tokens in an entry if tables over tokens are the cheaper ones, else 0.
+static int32_t table_lanes(const program *p, const weight *w, int32_t tokens) {
+	return tokens > 1 && p->k->tables_lanes && !(fast_tables(p) && p->k->fast_pairs) &&
+			lanes_cycles(p, w, tokens) < tokens * table_cycles(p, w)
+		? lanes_of(tokens)
+		: 0;
 }
 
 static double panel_cycles(const program *p, const weight *w, int32_t tokens) {
@@ -46,11 +75,25 @@ static double panel_cycles(const program *p, const weight *w, int32_t tokens) {
 	return weights * (w->info.books / 8.0 * p->k->cost_decode + tokens * p->k->cost_fma);
 }
 
-// table_chunks cuts the blocks of a weight into units of some ten microseconds, by shape only.
-static int32_t table_chunks(const program *p, const weight *w) {
+// table_chunks cuts the blocks of a weight into units of some ten microseconds, by shape only. Many tokens make larger
+// units, and fewer of them, because each has partial sums for every row and token.
+static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
 	const double chunks = table_cycles(p, w) / CHUNK_CYCLES;
-	const int32_t most = min_i32(w->blocks, AQ_MAX_UNITS);
+	const int32_t most = min_i32(w->blocks, tokens > AQ_TABLE_LANES ? AQ_MAX_UNITS / 2 : AQ_MAX_UNITS);
 	return chunks >= most ? most : max_i32(1, (int32_t)chunks);
+}
+
+// panel8_ready prepares the books of a weight at its first use.
+static bool panel8_ready(const program *p, weight *w) {
+	if (!w->book_i && !w->book_8) {
+		return false;
+	}
+	int32_t state = atomic_load_explicit(&w->book_state, memory_order_relaxed);
+	if (state == BOOK_STALE) {
+		state = p->k->panel8_book(w) ? BOOK_READY : BOOK_BROKEN;
+		atomic_store_explicit(&w->book_state, state, memory_order_relaxed);
+	}
+	return state == BOOK_READY;
 }
 
 static int32_t choose_method(const program *p, const weight *w, int32_t tokens) {
@@ -60,17 +103,35 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (p->k->codes && codes_direct(w) && tokens <= AQ_DIRECT_TOKENS) {
 		return METHOD_CODES;
 	}
-	if (w->book_norm && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
-		return METHOD_TABLES;
+	if (has_tables(p, w) && tokens <= AQ_TABLE_TOKENS) {
+		const double cycles = table_lanes(p, w, tokens) ? lanes_cycles(p, w, tokens) : tokens * table_cycles(p, w);
+		if (cycles <= panel_cycles(p, w, tokens)) {
+			return METHOD_TABLES;
+		}
+	}
+	// Few rows keep the more accurate methods, which cost about the same.
+	if ((tokens > AQ_TABLE_TOKENS || w->book_8) && panel8_ready(p, &p->weights[w - p->weights])) {
+		return METHOD_PANEL8;
 	}
 	return METHOD_PANEL;
 }
 
+// Partial sums of METHOD_TABLES: rows of (tiles*64) floats for each chunk.
+static int64_t partial_rows(int32_t tokens, int32_t lanes) {
+	return lanes ? (int64_t)(tokens + AQ_TABLE_LANES - 1) / AQ_TABLE_LANES * lanes : tokens;
+}
+
+static int64_t partial_floats(const program *p, const weight *w, int32_t tokens, int32_t lanes) {
+	return table_chunks(p, w, tokens) * partial_rows(tokens, lanes) * w->tiles * AQ_TILE;
+}
+
+// product_partials returns the most that up to `tokens` tokens take.
 int64_t product_partials(const program *p, const weight *w, int32_t tokens) {
-	if (w->layout != LAYOUT_TILES || !p->k->tables) {
-		return 0;
+	int64_t most = 0;
+	for (int32_t t = 1; has_tables(p, w) && t <= min_i32(tokens, AQ_TABLE_TOKENS); t++) {
+		most = max_i64(most, partial_floats(p, w, t, table_lanes(p, w, t)));
 	}
-	return (int64_t)table_chunks(p, w) * min_i32(tokens, AQ_TABLE_TOKENS) * w->tiles * AQ_TILE;
+	return most;
 }
 
 // direct_unit_rows returns the rows of a unit of METHOD_DENSE or METHOD_CODES: a sixteenth of the weight, but not so
@@ -92,16 +153,21 @@ void product_add(program *p, product o) {
 	o.method = choose_method(p, w, o.tokens);
 	o.first_unit = list->units;
 	if (o.method == METHOD_TABLES) {
-		const int64_t floats = product_partials(p, w, o.tokens);
-		if (list->partials + floats > p->partials_floats) {
+		const int64_t left = p->partials_floats - list->partials;
+		o.lanes = table_lanes(p, w, o.tokens);
+		o.lanes = partial_floats(p, w, o.tokens, o.lanes) <= left ? o.lanes : 0;
+		if (partial_floats(p, w, o.tokens, o.lanes) > left) {
 			o.method = METHOD_PANEL; // many experts at once
 		} else {
-			o.chunks = o.units = table_chunks(p, w);
+			o.chunks = o.units = table_chunks(p, w, o.tokens);
 			o.partial = p->partials + list->partials;
-			list->partials += floats;
+			list->partials += partial_floats(p, w, o.tokens, o.lanes);
 		}
 	}
-	if (o.method == METHOD_PANEL) {
+	if (o.method == METHOD_PANEL8) {
+		list->bytes_rows = max_i32(list->bytes_rows, o.row + o.tokens);
+	}
+	if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8) {
 		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
 	} else if (o.method != METHOD_TABLES) {
 		o.units = (w->info.rows + direct_unit_rows(w) - 1) / direct_unit_rows(w);
@@ -129,11 +195,18 @@ static void codes_unit(program *p, const product *o, int32_t unit) {
 }
 
 static void table_unit(program *p, const product *o, int32_t unit, worker *worker) {
-	const int64_t blocks = o->w->blocks;
-	const table_args a = {.w = o->w, .x = o->x, .ldx = o->ldx, .tokens = o->tokens,
-		.y = o->partial + (int64_t)unit * o->tokens * o->w->tiles * AQ_TILE, .workspace = worker->workspace,
+	const int64_t blocks = o->w->blocks, padded = (int64_t)o->w->tiles * AQ_TILE;
+	table_args a = {.w = o->w, .x = o->x, .ldx = o->ldx, .tokens = o->tokens, .lanes = o->lanes,
+		.y = o->partial + unit * partial_rows(o->tokens, o->lanes) * padded, .workspace = worker->workspace,
 		.block = (int32_t)(blocks * unit / o->chunks), .block_end = (int32_t)(blocks * (unit + 1) / o->chunks)};
-	if (p->args.precision == AQ_PRECISION_FAST && p->k->tables_fast) {
+	if (o->lanes) {
+		for (int32_t t = 0; t < o->tokens; t += AQ_TABLE_LANES) {
+			a.x = o->x + t * o->ldx;
+			a.tokens = min_i32(AQ_TABLE_LANES, o->tokens - t);
+			p->k->tables_lanes(&a);
+			a.y += padded * o->lanes;
+		}
+	} else if (fast_tables(p)) {
 		p->k->tables_fast(&a);
 	} else {
 		p->k->tables(&a);
@@ -168,6 +241,16 @@ static void panel_unit(program *p, const product *o, int32_t unit, worker *worke
 	}
 }
 
+static void panel8_unit(program *p, const product *o, int32_t unit, worker *worker) {
+	const int32_t first = unit * AQ_TILE;
+	const panel8_args a = {.w = o->w, .row = first, .rows = min_i32(AQ_TILE, o->w->info.rows - first),
+		.x = p->x8 + o->row * p->x8_ld, .ldx = p->x8_ld, .unit = p->x8_unit + o->row * (int64_t)p->x8_blocks,
+		.x_bias = p->x8_bias + o->row * (int64_t)p->x8_blocks, .y = o->y + first, .ldy = o->ldy,
+		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks,
+		.workspace = worker->workspace};
+	p->k->panel8(&a);
+}
+
 static void product_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)c;
 	const product_list *list = &p->products;
@@ -186,6 +269,9 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 		break;
 	case METHOD_TABLES:
 		table_unit(p, o, unit, worker);
+		break;
+	case METHOD_PANEL8:
+		panel8_unit(p, o, unit, worker);
 		break;
 	default:
 		panel_unit(p, o, unit, worker);
@@ -214,6 +300,25 @@ static void reduce_rows(const product *o, int32_t t, int32_t from, int32_t to) {
 	}
 }
 
+// reduce_lanes adds the partial sums of weight rows [from, to) for up to eight input rows from t on.
+static void reduce_lanes(const program *p, const product *o, int32_t t, int32_t from, int32_t to) {
+	const int64_t padded = (int64_t)o->w->tiles * AQ_TILE, step = partial_rows(o->tokens, o->lanes) * padded;
+	const int32_t lanes = o->lanes, n = min_i32(AQ_TABLE_LANES, o->tokens - t);
+	for (int32_t r = from; r < to; r++) {
+		const int64_t at = r / AQ_TILE * AQ_TILE + tile_byte(p->k->interleaved, r % AQ_TILE);
+		const float *q = o->partial + t * padded + at * lanes;
+		float sum[AQ_TABLE_LANES] = {0};
+		for (int32_t chunk = 0; chunk < o->chunks; chunk++, q += step) {
+			for (int32_t l = 0; l < lanes; l++) {
+				sum[l] += q[l];
+			}
+		}
+		for (int32_t l = 0; l < n; l++) {
+			o->y[(t + l) * o->ldy + r] = sum[l] * o->w->scales[r] + (o->bias ? o->bias[r] : 0);
+		}
+	}
+}
+
 // reduce_run adds the partial sums of REDUCE_ROWS weight rows, for all products and input rows.
 static void reduce_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)c;
@@ -221,10 +326,37 @@ static void reduce_run(program *p, const compiled_op *c, int32_t unit, worker *w
 	for (int32_t i = 0; i < p->products.n; i++) {
 		const product *o = &p->products.items[i];
 		const int32_t from = unit * REDUCE_ROWS, to = min_i32(from + REDUCE_ROWS, o->w->info.rows);
-		for (int32_t t = 0; o->method == METHOD_TABLES && t < o->tokens; t++) {
-			reduce_rows(o, t, from, to);
+		for (int32_t t = 0; o->method == METHOD_TABLES && t < o->tokens; t += o->lanes ? AQ_TABLE_LANES : 1) {
+			if (o->lanes) {
+				reduce_lanes(p, o, t, from, to);
+			} else {
+				reduce_rows(o, t, from, to);
+			}
 		}
 	}
+}
+
+// quantize_run rounds QUANTIZE_ROWS rows of input to bytes, those that a product wants.
+static void quantize_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
+	(void)c;
+	(void)worker;
+	const product_list *list = &p->products;
+	for (int32_t r = unit * QUANTIZE_ROWS; r < min_i32((unit + 1) * QUANTIZE_ROWS, list->bytes_rows); r++) {
+		for (int32_t i = 0; i < list->n; i++) {
+			const product *o = &list->items[i];
+			if (o->method == METHOD_PANEL8 && r >= o->row && r < o->row + o->tokens) {
+				p->k->quantize8(o->x + (r - o->row) * o->ldx, o->w->info.cols, p->x8 + r * p->x8_ld,
+					p->x8_unit + r * (int64_t)p->x8_blocks, p->x8_bias + r * (int64_t)p->x8_blocks);
+				break;
+			}
+		}
+	}
+}
+
+void products_quantize(program *p, job *out) {
+	out->run = quantize_run;
+	out->units = (p->products.bytes_rows + QUANTIZE_ROWS - 1) / QUANTIZE_ROWS;
+	out->small = p->products.bytes_rows * p->x8_ld <= AQ_SMALL;
 }
 
 void products_multiply(program *p, job *out) {

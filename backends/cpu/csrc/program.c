@@ -271,11 +271,17 @@ static void layout_scratch(program *p, arena *a) {
 	int64_t work = AQ_ALIGN, panel_cols = 0, partials = 0, attn = 0, inputs = 0, results = 0;
 	int32_t products = 4, uses = 0, experts = 0;
 	p->xpad_ld = 0;
+	int64_t x8_cols = 0, x8_rows = 0;
 	for (int32_t i = 0; i < p->args.n_ops; i++) {
 		const aq_op *op = &p->ops[i].op;
 		if (op->kind == AQ_OP_LINEAR) {
 			for (int32_t o = 0; o < op->i[0]; o++) {
-				panel_cols = max_i64(panel_cols, product_panel_cols(&p->weights[op->w[o]]));
+				const weight *w = &p->weights[op->w[o]];
+				panel_cols = max_i64(panel_cols, product_panel_cols(w));
+				if (panel8_weight(p, w)) {
+					x8_cols = max_i64(x8_cols, w->info.cols);
+					x8_rows = max_i64(x8_rows, max_i32(tokens, outputs));
+				}
 			}
 			const int32_t cols = p->weights[op->w[0]].info.cols;
 			if (cols % AQ_LANES) {
@@ -284,7 +290,12 @@ static void layout_scratch(program *p, arena *a) {
 			partials = max_i64(partials, linear_partials(p, op));
 		} else if (op->kind == AQ_OP_EXPERTS) {
 			for (int32_t o = 0; o < op->i[0] * op->i[1]; o++) {
-				panel_cols = max_i64(panel_cols, product_panel_cols(&p->weights[op->w[o / op->i[1]] + o % op->i[1]]));
+				const weight *w = &p->weights[op->w[o / op->i[1]] + o % op->i[1]];
+				panel_cols = max_i64(panel_cols, product_panel_cols(w));
+				if (panel8_weight(p, w)) {
+					x8_cols = max_i64(x8_cols, w->info.cols);
+					x8_rows = max_i64(x8_rows, experts_uses(p, op));
+				}
 			}
 			products = max_i32(products, op->i[0] * op->i[1]);
 			partials = max_i64(partials, experts_partials(p, op));
@@ -301,6 +312,12 @@ static void layout_scratch(program *p, arena *a) {
 	p->panel_ld = round_up(panel_cols, AQ_LANES) + AQ_LANES;
 	work = max_i64(work, AQ_TILE * p->panel_ld * 4);
 	work = max_i64(work, p->k->table_bytes);
+	work = max_i64(work, x8_cols ? AQ_PANEL8_COLS * AQ_TILE : 0);
+	p->x8_ld = x8_cols ? round_up(x8_cols, AQ_ALIGN) + AQ_ALIGN : 0; // not all on the same cache sets
+	p->x8_blocks = (int32_t)((x8_cols + AQ_BYTES_COLS - 1) / AQ_BYTES_COLS);
+	p->x8 = arena_take(a, x8_rows, p->x8_ld);
+	p->x8_unit = arena_take(a, x8_rows, (int64_t)p->x8_blocks * 4);
+	p->x8_bias = arena_take(a, x8_rows, (int64_t)p->x8_blocks * 4);
 	p->workspace_bytes = round_up(work, 4096);
 	p->workspaces = arena_take(a, pool_threads(p->d->pool), p->workspace_bytes);
 	p->xpad = arena_take(a, max_i32(tokens, outputs), p->xpad_ld * 4);

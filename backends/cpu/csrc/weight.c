@@ -63,6 +63,16 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->book = arena_take(a, values, 4);
 	}
 	w->scales = arena_take(a, i->rows / i->out_group, 4);
+	if (panel8_weight(p, w)) {
+		if (w->layout == LAYOUT_CODES && i->books == 1) {
+			w->book_8 = arena_take(a, values, 1);
+		} else {
+			w->book_i = arena_take(a, values, 2);
+			const int64_t blocks = (i->cols + AQ_PANEL8_COLS - 1) / AQ_PANEL8_COLS;
+			w->tops = arena_take(a, w->tiles * blocks, AQ_TILE * sizeof *w->tops);
+			w->tops_known = arena_take(a, w->tiles, sizeof *w->tops_known);
+		}
+	}
 }
 
 void weight_layout(program *p, weight *w, arena *a) {
@@ -80,6 +90,14 @@ void weight_layout(program *p, weight *w, arena *a) {
 		// Kernels may prefetch, but never read, past the last row.
 		w->data = arena_take(a, w->info.rows, w->row_bytes);
 	}
+}
+
+// panel8_weight says whether the weight has books for panels of bytes: enough rows for a tile, groups of one row and
+// whole runs of eight inputs that fit a column block. Several books of more than 8 bits are not worth their memory.
+bool panel8_weight(const program *p, const weight *w) {
+	const aq_weight *i = &w->info;
+	return p->k->panel8 && p->args.precision == AQ_PRECISION_FAST && i->encoding == AQ_ENCODING_AQLM && i->rows >= AQ_TILE &&
+		i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0 && (i->bits <= 8 || i->books == 1);
 }
 
 // ---- writing ------------------------------------------------------------------------------------------------------
@@ -172,9 +190,18 @@ static void transpose_book(const program *p, weight *w, int32_t book) {
 	}
 }
 
+// forget makes stale what was derived from the parts of a weight.
+static void forget(weight *w) {
+	atomic_store_explicit(&w->book_state, BOOK_STALE, memory_order_relaxed);
+	for (int32_t t = 0; w->tops && t < w->tiles; t++) {
+		atomic_store_explicit(&w->tops_known[t], 0, memory_order_relaxed);
+	}
+}
+
 static int32_t write_aqlm(program *p, weight *w, const aq_write_args *args, const uint8_t *data) {
 	const aq_weight *i = &w->info;
 	int32_t status;
+	forget(w);
 	if (args->part == AQ_PART_CODES) {
 		const int64_t row_bytes = (int64_t)w->groups * i->books * (i->bits <= 8 ? 1 : 2);
 		status = wrong_size(p, args, i->rows / i->out_group, row_bytes);
