@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 type exprOp uint8
@@ -208,6 +207,3 @@ func singles(b []byte) []byteRange {
 	}
 	return seq
 }
-
-// spelledWrong reports whether a text holds what no UTF-8 answer can.
-func spelledWrong(s string) bool { return !utf8.ValidString(s) }

@@ -26,8 +26,8 @@ type lowering struct {
 	failures  int
 }
 
-// gbnf builds the rules of a grammar and returns the start of the root.
-func (b *builder) gbnf(src string) (int32, error) {
+// gbnf builds the rules of a grammar and what reads its root in front of next.
+func (b *builder) gbnf(src string, next int32) (int32, error) {
 	g, err := parseGBNF(src, b.budget)
 	if err != nil {
 		return 0, err
@@ -48,7 +48,7 @@ func (b *builder) gbnf(src string) (int32, error) {
 			return 0, err
 		}
 	}
-	return b.call(l.rules[g.ids["root"]], endOfRule)
+	return b.call(l.rules[g.ids["root"]], next)
 }
 
 func newLowering(g *gbnfGrammar, b *builder, enc encoding) *lowering {

@@ -366,7 +366,10 @@ func (p *gbnfParser) char() (rune, error) {
 	if p.pos += n; r != '\\' {
 		return r, nil
 	}
-	c := p.peek()
+	if p.pos == len(p.src) {
+		return 0, p.fail(ErrInvalid, "unexpected end")
+	}
+	c := p.src[p.pos]
 	p.pos++
 	digits := 0
 	switch c {

@@ -19,8 +19,6 @@ package grammar
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"slices"
 	"sync"
 )
@@ -36,6 +34,9 @@ const (
 	GBNF                   // a grammar in llama.cpp's language
 	Regex                  // a regular expression in RE2's syntax, for the whole answer
 	Choice                 // one of some texts
+	Sequence               // all of some sources, one after the other
+	Either                 // one of some sources
+	Many                   // some sources one after the other, once or more often
 )
 
 // A Source is a constraint as clients state it.
@@ -43,6 +44,7 @@ type Source struct {
 	Kind    Kind
 	Text    string   // JSONSchema, GBNF, Regex
 	Choices []string // Choice
+	Parts   []Source // Sequence, Either, Many: what surrounds or repeats the calls of tools
 	// Compact leaves no white space in JSON. Without it, one space or a line break with indentation may stand where
 	// pretty-printers put it, never more.
 	Compact bool
@@ -151,11 +153,7 @@ func (c *Compiler) MaskWords() int { return maskWords(len(c.tokens)) }
 // Compile makes a grammar, or returns the one it made of an equal source before. The error is an *Error; it wraps that
 // of ctx if ctx ends first.
 func (c *Compiler) Compile(ctx context.Context, src Source) (*Grammar, error) {
-	n := len(src.Text)
-	for _, s := range src.Choices {
-		n += len(s) + 1
-	}
-	if n > c.limits.Source {
+	if n := src.size(); n > c.limits.Source {
 		return nil, overLimit("source of %d bytes, at most %d", n, c.limits.Source)
 	}
 	key := src.hash()
@@ -167,9 +165,11 @@ func (c *Compiler) Compile(ctx context.Context, src Source) (*Grammar, error) {
 	}
 	b := newBuilder(&c.alphabet, newBudget(ctx, c.limits))
 	b.standard = c.standard
-	if err := b.source(src); err != nil {
+	start, err := b.source(src, endOfRule, b.budget.Depth)
+	if err != nil {
 		return nil, err
 	}
+	b.rules[0].start = start
 	p, err := b.finish()
 	if err != nil {
 		return nil, err
@@ -247,84 +247,4 @@ func (g *Grammar) current() *arena {
 		g.arena = newArena(g.p, g.c.ids)
 	}
 	return g.arena
-}
-
-func (s *Source) hash() (sum [sha256.Size]byte) {
-	h := sha256.New()
-	var buf []byte
-	add := func(text string) {
-		buf = binary.AppendUvarint(buf[:0], uint64(len(text)))
-		h.Write(append(buf, text...))
-	}
-	compact := byte(0)
-	if s.Compact {
-		compact = 1
-	}
-	h.Write([]byte{byte(s.Kind), compact})
-	add(s.Text)
-	for _, c := range s.Choices {
-		add(c)
-	}
-	h.Sum(sum[:0])
-	return sum
-}
-
-// source builds the root rule.
-func (b *builder) source(s Source) error {
-	var start int32
-	var err error
-	switch j := (&jsonRules{b: b, space: newSpacing(s.Compact)}); s.Kind {
-	case JSONObject:
-		if start, err = j.anyObject(); err == nil {
-			start, err = b.call(start, endOfRule)
-		}
-	case JSONValue:
-		if start, err = j.anyValue(); err == nil {
-			start, err = b.call(start, endOfRule)
-		}
-	case JSONSchema:
-		start, err = b.schema(s.Text, j)
-	case GBNF:
-		start, err = b.gbnf(s.Text)
-	case Regex:
-		start, err = b.regex(s.Text)
-	case Choice:
-		start, err = b.choices(s.Choices)
-	default:
-		err = invalid("no such kind of source: %d", s.Kind)
-	}
-	b.rules[0].start = start
-	return err
-}
-
-func (b *builder) regex(pattern string) (int32, error) {
-	e, err := parseRegex(pattern)
-	if err != nil {
-		return 0, err
-	}
-	t, err := b.expr("regex", e)
-	if err == nil {
-		return b.read(t, endOfRule)
-	}
-	// Repetitions can make an automaton too large; as loops of rules they cost nothing.
-	if e, _, _, ok := trimAnchors(e); ok && errors.Is(err, ErrLimit) && b.budget.work(0) == nil {
-		return newLowering(&gbnfGrammar{}, b, plain).lower(e, endOfRule)
-	}
-	return 0, err
-}
-
-func (b *builder) choices(texts []string) (int32, error) {
-	if len(texts) == 0 {
-		return 0, invalid("no choices")
-	}
-	for _, s := range texts {
-		if spelledWrong(s) {
-			return 0, invalid("choice %s is not UTF-8", quote(s))
-		}
-	}
-	t, err := b.literals(texts)
-	if err != nil {
-		return 0, err
-	}
-	return b.read(t, endOfRule)
 }

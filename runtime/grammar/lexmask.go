@@ -1,5 +1,7 @@
 package grammar
 
+import "unicode/utf8"
+
 // A lexMask is what a vocabulary looks like from a state of an automaton, whatever is behind the terminal: the tokens
 // that stay inside it, and where tokens leave it.
 type lexMask struct {
@@ -71,18 +73,26 @@ func (t *trie) walkDFA(d *dfa, states []int32, first, last int32, l *lexMask) {
 func (t *trie) lexMask(d *dfa, q int32, states []int32) *lexMask {
 	l := &lexMask{mask: make([]uint32, maskWords(len(t.same)))}
 	states[0] = q
-	free, reach := d.plainChars(q)
-	if free < t.plain[0].most && reach > maxPlain {
+	alike := d.plainChars(q)
+	if alike.free < t.plain[0].most && alike.reach > maxPlain {
 		t.walkDFA(d, states, 0, t.whole, l)
 		return l
 	}
 	for _, s := range t.plain {
-		switch {
-		case s.most <= free:
-			for i, w := range s.mask {
-				l.mask[i] |= w
-			}
-		case s.least <= reach:
+		if s.most <= alike.free {
+			or(l.mask, s.mask)
+		}
+	}
+	for b := byte(' '); b < utf8.RuneSelf; b++ {
+		if alike.free > 0 && isPlain(b) && !alike.chars.has(b) {
+			andNot(l.mask, t.having[b])
+		}
+	}
+	if alike.free > 0 && !alike.wide {
+		andNot(l.mask, t.having[utf8.RuneSelf])
+	}
+	for _, s := range t.plain {
+		if s.most > alike.free && s.least <= alike.reach {
 			t.walkDFA(d, states, s.first, s.last, l)
 		}
 	}
@@ -118,94 +128,6 @@ func (t *trie) othersMask(d *dfa, q int32) *lexMask {
 	sub := &trie{tokens: t.tokens}
 	sub.add(ids) // in the order of their bytes
 	return &lexMask{others: sub.nodes}
-}
-
-// plainChars looks at the plain text that can follow in state q: free characters whatever they are, and no more than
-// reach. maxToken stands for no limit, as far as the first maxPlain characters tell.
-func (d *dfa) plainChars(q int32) (free, reach int) {
-	free = -1 // not known yet
-	seen := map[int32]bool{q: true}
-	level := []int32{q} // states after n characters
-	for n := range maxPlain + 1 {
-		fresh := false
-		next := map[int32]bool{}
-		for _, s := range level {
-			all := d.plainSteps(s, func(to int32) {
-				next[to] = true
-				fresh = fresh || !seen[to]
-				seen[to] = true
-			})
-			if !all && free < 0 {
-				free = n
-			}
-		}
-		switch {
-		case len(next) == 0:
-			return free, n
-		case free < 0 && !fresh:
-			return maxToken, maxToken // all states seen go on with any character
-		case len(next) > 64:
-			return max(free, 0), maxToken
-		}
-		level = level[:0]
-		for s := range next {
-			level = append(level, s)
-		}
-	}
-	if free < 0 {
-		free = maxPlain
-	}
-	return free, maxToken
-}
-
-// plainSteps calls yield with the states one character of plain text leads to, and reports whether all characters can
-// follow.
-func (d *dfa) plainSteps(q int32, yield func(int32)) bool {
-	all, last := true, int32(-1)
-	for b := byte(' '); b < 0x80; b++ {
-		if b == '"' || b == '\\' {
-			continue
-		}
-		to := d.step(q, b)
-		if to < 0 {
-			all = false
-		} else if to != last {
-			yield(to)
-			last = to
-		}
-	}
-	// The forms of UTF-8 with more bytes, see Unicode table 3-7.
-	for _, form := range [][]byteRange{
-		{{0xC2, 0xDF}, {0x80, 0xBF}},
-		{{0xE0, 0xE0}, {0xA0, 0xBF}, {0x80, 0xBF}},
-		{{0xE1, 0xEC}, {0x80, 0xBF}, {0x80, 0xBF}},
-		{{0xED, 0xED}, {0x80, 0x9F}, {0x80, 0xBF}},
-		{{0xEE, 0xEF}, {0x80, 0xBF}, {0x80, 0xBF}},
-		{{0xF0, 0xF0}, {0x90, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}},
-		{{0xF1, 0xF3}, {0x80, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}},
-		{{0xF4, 0xF4}, {0x80, 0x8F}, {0x80, 0xBF}, {0x80, 0xBF}},
-	} {
-		all = d.formSteps(q, form, yield) && all
-	}
-	return all
-}
-
-func (d *dfa) formSteps(q int32, form []byteRange, yield func(int32)) bool {
-	all, last := true, int32(-1)
-	for c := int(form[0].lo); c <= int(form[0].hi); c++ {
-		to := d.step(q, byte(c))
-		if to < 0 {
-			all = false
-		} else if to != last {
-			last = to
-			if len(form) == 1 {
-				yield(to)
-			} else {
-				all = d.formSteps(to, form[1:], yield) && all
-			}
-		}
-	}
-	return all
 }
 
 // countedMask computes the mask of the body of a JSON string together with what counting needs.

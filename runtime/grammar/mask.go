@@ -74,6 +74,12 @@ func or(dst, src []uint32) {
 	}
 }
 
+func andNot(dst, src []uint32) {
+	for i, w := range src {
+		dst[i] &^= w
+	}
+}
+
 // lex returns the lexMask of a state, from the cache if it is there.
 func (m *masker) lex(d *dfa, q int32) *lexMask {
 	key := maskKey{lexKey: lexKey{d.id, q, lexPlain}}

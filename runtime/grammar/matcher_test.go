@@ -307,3 +307,57 @@ func TestChoices(t *testing.T) {
 		t.Errorf("kind 99: %v", err)
 	}
 }
+
+// TestParts: sources joined as calls of tools need them.
+func TestParts(t *testing.T) {
+	c := newCompiler(t, madeUp(21, 300), Options{})
+	literal := func(s string) Source { return Source{Kind: Choice, Choices: []string{s}} }
+	tool := func(name, schema string) Source {
+		return Source{Kind: Sequence, Parts: []Source{
+			literal("<tool_call>\n{\"name\": \"" + name + "\", \"arguments\": "), {Kind: JSONSchema, Text: schema}, literal("}\n</tool_call>"),
+		}}
+	}
+	calls := Source{Kind: Many, Parts: []Source{{Kind: Either, Parts: []Source{
+		tool("sum", `{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}`),
+		tool("see", `{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}`),
+	}}, {Kind: Regex, Text: "\n?"}}}
+	g := compile(t, c, calls)
+	one, two := "<tool_call>\n{\"name\": \"sum\", \"arguments\": {\"a\": 1}}\n</tool_call>", "<tool_call>\n{\"name\": \"see\", \"arguments\": {\"a\":\"x\"}}\n</tool_call>"
+	for _, x := range []string{one, two, one + two, two + "\n" + one + "\n"} {
+		if n, end := accepts(g.NewMatcher(), x); n < len(x) || !end {
+			t.Errorf("%q refused after %d bytes", x, n)
+		}
+	}
+	for _, x := range []string{"", one[:len(one)-1], one + "\n\n", "<tool_call>\n{\"name\": \"sum\", \"arguments\": {\"a\": \"x\"}}\n</tool_call>", "x"} {
+		if n, end := accepts(g.NewMatcher(), x); n == len(x) && end {
+			t.Errorf("%q accepted", x)
+		}
+	}
+	for range 10 {
+		m := g.NewMatcher()
+		walk(t, rand.New(rand.NewPCG(21, 21)), m, 40, func(mask []uint32) {
+			checkMask(t, m, mask, func(int) bool { return true })
+		})
+	}
+	deep := literal("x")
+	for range 100 {
+		deep = Source{Kind: Sequence, Parts: []Source{deep}}
+	}
+	for _, tt := range []struct {
+		src   Source
+		cause error
+	}{
+		{Source{Kind: Sequence}, ErrInvalid},
+		{Source{Kind: Either, Parts: []Source{literal("a"), {Kind: Regex, Text: "("}}}, ErrInvalid},
+		{Source{Kind: Many, Parts: []Source{{Kind: JSONSchema, Text: "false"}}}, ErrUnsatisfiable},
+		{deep, ErrLimit},
+	} {
+		if _, err := c.Compile(t.Context(), tt.src); !errors.Is(err, tt.cause) {
+			t.Errorf("%v: %v, want %v", tt.src.Kind, err, tt.cause)
+		}
+	}
+	// Joined sources don't collide with others in the cache.
+	if compile(t, c, Source{Kind: Sequence, Parts: []Source{literal("a"), literal("b")}}) == compile(t, c, Source{Kind: Either, Parts: []Source{literal("a"), literal("b")}}) {
+		t.Error("two sources share a grammar")
+	}
+}

@@ -62,6 +62,8 @@ type builder struct {
 	alphabet *byteSet
 	known    map[string]int32 // terminals by what they are made from
 	standard map[string]*dfa  // automata that all grammars share, by regular expression
+
+	plainJSON [2]*jsonRules // with white space, compact; nil until used
 }
 
 func newBuilder(alphabet *byteSet, b *budget) *builder {

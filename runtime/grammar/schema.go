@@ -29,8 +29,8 @@ type task struct {
 	schema all
 }
 
-// schema builds the rules of a JSON Schema and returns the start of the root's.
-func (b *builder) schema(text string, j *jsonRules) (int32, error) {
+// schema builds the rules of a JSON Schema and what reads a value of it in front of next.
+func (b *builder) schema(text string, j *jsonRules, next int32) (int32, error) {
 	root, err := parseJSON(text, b.budget.Depth)
 	if err != nil {
 		return 0, err
@@ -50,7 +50,7 @@ func (b *builder) schema(text string, j *jsonRules) (int32, error) {
 			return 0, err
 		}
 	}
-	return b.call(rule, endOfRule)
+	return b.call(rule, next)
 }
 
 // rule returns the rule for values that all of some schemas accept.

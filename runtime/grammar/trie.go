@@ -19,6 +19,8 @@ type trie struct {
 	whole  int32
 	plain  []slice
 	others slice
+	// having holds the plain tokens with a character in them: by ASCII character, the last for all others together.
+	having [utf8.RuneSelf + 1][]uint32
 }
 
 type trieNode struct {
@@ -90,20 +92,17 @@ func newTrie(tokens [][]byte, alphabet *byteSet) *trie {
 		t.plain = append(t.plain, s)
 	}
 	t.others = t.add(parts[0])
-	return t
-}
-
-// plainText counts the characters of a token that may stand in a JSON string as it is, between any two characters.
-func plainText(tok []byte) (chars int, ok bool) {
-	if !utf8.Valid(tok) {
-		return 0, false
+	for b := range t.having {
+		t.having[b] = make([]uint32, maskWords(len(tokens)))
 	}
-	for _, b := range tok {
-		if b < ' ' || b == '"' || b == '\\' {
-			return 0, false
+	for _, ids := range parts[1:] {
+		for _, id := range ids {
+			for _, b := range tokens[id] {
+				t.allow(t.having[min(b, utf8.RuneSelf)], id)
+			}
 		}
 	}
-	return utf8.RuneCount(tok), true
+	return t
 }
 
 // add appends the subtrie of some tokens, which are sorted by their bytes and differ.
