@@ -55,59 +55,94 @@ need_cc() {
 	die "no usable C compiler: install gcc $GCC_NEEDED or newer, or clang (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 }
 
+# need_cc_for TARGET sets cc to a C compiler for a kernel target, which may be that of another machine.
+need_cc_for() {
+	if [ "$1" = "$(host_target)" ]; then
+		need_cc
+		return
+	fi
+	cc=$(cross_cc "$1")
+	command -v "$cc" >/dev/null ||
+		die "no C compiler for $1: install $cc (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)"
+}
+
+cross_cc() {
+	case $1 in
+	linux_amd64) say x86_64-linux-gnu-gcc ;;
+	linux_arm64) say aarch64-linux-gnu-gcc ;;
+	esac
+}
+
 # ---- kernels ---------------------------------------------------------------------------------------------------
 
 # One library for each operating system and architecture that has kernels. Inside it the level is chosen at run
 # time, so every file is compiled for the oldest machine except those whose name ends in a level.
-kernel_target() {
-	case "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" in
-	linux/amd64) say linux_amd64 ;;
+target_of() {
+	case $1 in
+	linux/amd64 | linux/arm64) say "${1/\//_}" ;;
 	esac
+}
+
+host_target() { target_of "$(go env GOHOSTOS)/$(go env GOHOSTARCH)"; }
+
+# kernel_target is what we build for: this machine, unless GOOS or GOARCH say otherwise.
+kernel_target() { target_of "$(go env GOOS)/$(go env GOARCH)"; }
+
+# kernel_sources TARGET: all sources but the levels of other architectures.
+kernel_sources() {
+	local source
+	for source in "$KERNELS"/csrc/*.c; do
+		case $1/${source##*/} in
+		*_arm64/level_baseline.c | *_arm64/level_avx*.c | *_amd64/level_neon.c | *_amd64/level_dotprod.c) ;;
+		*) say "$source" ;;
+		esac
+	done
 }
 
 level_flags() {
 	case $1 in
 	*_avx2.c) say "-mavx2 -mfma -mf16c" ;;
 	*_avx512.c) say "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512vnni" ;;
+	*_dotprod.c) say "-march=armv8.2-a+dotprod" ;;
 	esac
 }
 
 CFLAGS=(-std=c11 -O3 -g0 -fPIC -fvisibility=hidden -fno-math-errno -Wall -Wextra -pthread)
 
-# compile_kernels DIR FLAG...: every source to an object file in DIR.
+# compile_kernels TARGET DIR FLAG...: every source of the target to an object file in DIR, with $cc.
 compile_kernels() {
-	local dir=$1 source
-	shift
+	local target=$1 dir=$2 source
+	shift 2
 	mkdir -p "$dir"
-	for source in "$KERNELS"/csrc/*.c; do
+	kernel_sources "$target" | while read -r source; do
 		say "$(level_flags "$source") -c $source -o $dir/$(basename "$source" .c).o"
 	done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "$cc" "${CFLAGS[@]}" "$@" -I$KERNELS/csrc -Ibackends/abi
 }
 
+# build_kernels TARGET makes the library that the Go package embeds.
 build_kernels() {
-	local target dir out stamp id
-	target=$(kernel_target)
+	local target=$1 dir out stamp id
 	if [ -z "$target" ]; then
-		note "no kernels for $(go env GOHOSTOS)/$(go env GOHOSTARCH) yet: aquifer will use its pure Go backend"
+		note "no kernels for $(go env GOOS)/$(go env GOARCH) yet: aquifer will use its pure Go backend"
 		return
 	fi
-	need_cc
+	need_cc_for "$target"
 	dir=bin/kernels/$target
-	out=$KERNELS/lib/libaquifer_$target.so
-	stamp=$KERNELS/lib/libaquifer_$target.id
+	out=$KERNELS/lib/$target/libaquifer.so
+	stamp=bin/kernels/$target.id
 	# The id names sources, compiler and flags: equal ids mean equal libraries, and a change of any rebuilds.
 	id=$({
 		"$cc" --version | head -n 1
 		say "${CFLAGS[@]}"
-		declare -f level_flags
+		declare -f level_flags kernel_sources
 		find $KERNELS/csrc backends/abi -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 	} | sha256sum | cut -c 1-16)
 	if [ -f "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$id" ]; then
 		return
 	fi
-	note "compiling kernels with $cc"
-	rm -rf "$dir"
-	compile_kernels "$dir" "-DAQ_BUILD_ID=\"$id\""
+	note "compiling kernels for $target with $cc"
+	rm -rf "$dir" "$stamp"
+	compile_kernels "$target" "$dir" "-DAQ_BUILD_ID=\"$id\""
 	"$cc" -shared -Wl,--build-id=none -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -s \
 		-o "$dir/lib.so" "$dir"/*.o -lm -pthread
 	mv "$dir/lib.so" "$out"
@@ -120,14 +155,18 @@ version() { git describe --tags --always --dirty 2>/dev/null || say dev; }
 
 ready() {
 	need_go
-	build_kernels
+	build_kernels "$(kernel_target)"
 }
 
-# compile TAG builds the executable; the tag may be empty.
+# compile TAG builds the executable; the tag may be empty. One for another machine is named after it.
 compile() {
+	local out=$BINARY
 	ready
+	if [ "$(go env GOOS)/$(go env GOARCH)" != "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" ]; then
+		out=${BINARY}_$(go env GOOS)_$(go env GOARCH)$(go env GOEXE)
+	fi
 	go build -trimpath -buildvcs=false -tags "$TAGS,$1" \
-		-ldflags "-s -w -buildid= -X aquifer/runtime/cli.version=$(version)" -o $BINARY .
+		-ldflags "-s -w -buildid= -X aquifer/runtime/cli.version=$(version)" -o "$out" .
 }
 
 do_build() { compile "${1:-}"; }
@@ -141,15 +180,26 @@ tool() { go tool -modfile=.ci/tools.mod "$@"; }
 
 do_lint() {
 	ready
-	local unformatted
+	local unformatted script target
 	unformatted=$(tool gofumpt -l .)
 	[ -z "$unformatted" ] || die "not formatted; run: go tool -modfile=.ci/tools.mod gofumpt -w ." "$unformatted"
 	go vet -tags $TAGS ./...
 	tool staticcheck -tags $TAGS ./...
 	# Warnings are errors here and not in a build: a compiler we have not seen must not stop one.
-	if [ -n "$(kernel_target)" ]; then
-		need_cc
-		compile_kernels bin/lint -Werror
+	for target in "$(host_target)" linux_arm64; do
+		if [ -z "$target" ] || { [ "$target" != "$(host_target)" ] && ! command -v "$(cross_cc "$target")" >/dev/null; }; then
+			note "SKIP compiling kernels with warnings as errors for ${target:-this machine}: none, or no compiler for them"
+			continue
+		fi
+		need_cc_for "$target"
+		compile_kernels "$target" "bin/lint/$target" -Werror
+	done
+	if command -v python3 >/dev/null; then
+		for script in docs/bench/*.py testdata/*.py; do
+			python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script"
+		done
+	else
+		note "SKIP checking Python scripts: python3 is not installed"
 	fi
 	if command -v shellcheck >/dev/null; then
 		shellcheck build.sh .ci/run
@@ -180,6 +230,58 @@ do_race() {
 	go test -short -race -tags $TAGS -run '^Test(Pool|Progress|CloseOrder|Memory)' ./backends/cpu
 }
 
+# What of the tests of backends/cpu runs by default under an emulator of arm64 for a level: every op, encoding and way
+# to store a weight, and the small tests. On arm64 fast is the same as exact.
+arm64_selection() {
+	local c=TestConformance/^$1\$/3_threads
+	local IFS='|'
+	local tests=(
+		Test{Kernels,NoAbort,OpenRefuses,CompileRefuses,CloseOrder,Memory,Garbage}
+		"$c/^(linear|aqlm)\$/././exact" "$c/^(ops|attention|nonfinite|program)\$"
+		"$c/experts/(route|mix|broken)" "$c/experts/product/-34x160/exact" "$c/models/traced-[0-3]" "$c/models/random-[37]/exact"
+	)
+	say "${tests[*]}"
+}
+
+# The kernels of arm64 on another machine: cross-compiled, and run under an emulator of a processor without dot
+# products and of one with them.
+do_arm64() {
+	local processors=(cortex-a53 neoverse-n1) levels=(baseline dotprod) args=("$@")
+	local dir=$PWD/bin/arm64 needed i pids=() failed=
+	need_go
+	if [ "$(host_target)" = linux_arm64 ]; then
+		note "SKIP arm64: this machine is one, units tests its kernels"
+		return
+	fi
+	for needed in aarch64-linux-gnu-gcc qemu-aarch64; do
+		if ! command -v $needed >/dev/null; then
+			note "SKIP arm64: no $needed (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)"
+			return
+		fi
+	done
+	build_kernels linux_arm64
+	GOOS=linux GOARCH=arm64 go test -c -tags $TAGS -o "$dir/cpu.test" ./backends/cpu
+	for i in 0 1; do
+		case ${1:-} in
+		"") args=(-test.short -test.run "$(arm64_selection "${levels[i]}")") ;;
+		all) args=(-test.short -test.timeout 0) ;;
+		esac
+		(cd $KERNELS && qemu-aarch64 -cpu "${processors[i]}" -L /usr/aarch64-linux-gnu "$dir/cpu.test" -test.v "${args[@]}") \
+			>"$dir/${processors[i]}.log" 2>&1 &
+		pids[i]=$!
+	done
+	for i in 0 1; do
+		wait "${pids[i]}" || failed="$failed ${processors[i]}"
+		say "== ${processors[i]}"
+		cat "$dir/${processors[i]}.log"
+	done
+	for i in 0 1; do
+		say "${processors[i]}: $(grep -c -- '--- PASS' "$dir/${processors[i]}.log") passed," \
+			"$(grep -c -- '--- FAIL' "$dir/${processors[i]}.log") failed"
+	done
+	[ -z "$failed" ]
+}
+
 do_units() {
 	ready
 	go test -v -shuffle=on -tags $TAGS ./...
@@ -196,7 +298,7 @@ do_test() {
 	local logs=bin/test step start failed=
 	compile ""
 	rm -rf $logs && mkdir -p $logs
-	for step in lint cross race units; do
+	for step in lint cross race units arm64; do
 		start=$SECONDS
 		if ./build.sh "$step" >"$logs/$step.log" 2>&1; then
 			say "$step: passed, $((SECONDS - start)) s" | tee -a $logs/summary
@@ -212,7 +314,7 @@ do_test() {
 	printf '\nskipped:\n'
 	{
 		skips $logs/units.log
-		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log
+		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log $logs/arm64.log
 	} | grep . || say "  nothing"
 	printf '\npackages:\n'
 	grep -E '^(ok|FAIL|\?)[[:space:]]' $logs/units.log || true
@@ -223,6 +325,12 @@ do_bench() {
 	compile ""
 	go test -run '^$' -bench . -benchmem -tags $TAGS ./... | grep -v '\[no test files\]'
 	$BINARY bench "$@"
+}
+
+do_bench_peers() {
+	command -v python3 >/dev/null || die "bench-peers needs python3 with pip, cmake and a C++ compiler"
+	compile ""
+	PYTHONDONTWRITEBYTECODE=1 python3 docs/bench/peers.py "$@"
 }
 
 do_fuzz() {
@@ -236,7 +344,7 @@ do_fuzz() {
 	done
 }
 
-do_clean() { rm -rf bin $KERNELS/lib/*.so $KERNELS/lib/*.id; }
+do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
 
 do_help() {
 	cat <<'HELP'
@@ -244,12 +352,15 @@ usage: ./build.sh VERB
 
   build [TAG]   build bin/aquifer with its kernels; the tag nomodel leaves the embedded model out
   run [ARGS]    build if needed, then aquifer run ARGS: ./build.sh run "Why is the sky blue?"
-  test          everything that can run here: lint, cross, race and units
+  test          everything that can run here: lint, cross, race, units and arm64
   lint          gofumpt, go vet, staticcheck, shellcheck
   cross         build and vet for the other platforms
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
+  arm64 [all]   the kernels of arm64 under an emulator: a selection, all short tests (half an hour), or what test
+                flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
+  bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   clean         remove what build.sh made
 HELP
@@ -258,7 +369,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | bench | fuzz | clean | help) "do_$verb" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

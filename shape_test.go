@@ -95,6 +95,7 @@ var imports = map[string][]string{
 	"runtime/store/...": {"runtime/store", "runtime/vfs"},
 	"runtime/store":     {"runtime/vfs"},
 	"runtime/sample":    {},
+	"runtime/grammar":   {},
 	"runtime/kv":        {"runtime/plan"},
 	"runtime/sched":     {"runtime/kv"},
 	"runtime/chat/...":  {"tokenizer"},

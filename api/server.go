@@ -26,7 +26,9 @@ type Config struct {
 	Hosts  []string       // names clients may use for this machine, besides localhost and its addresses
 	Models []openai.Model // empty: the server says that it is loading until SetModels
 	Limits Limits
-	Log    *slog.Logger // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
+	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
+	IgnoreUnknown bool
+	Log           *slog.Logger // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
 }
 
 // Limits bounds what clients can take up.
@@ -84,7 +86,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, limits: limits, keyHash: sha256.Sum256([]byte(cfg.Key)), hosts: map[string]bool{"localhost": true},
 		openai: openai.New(openai.Config{
 			MaxBody: limits.BodyBytes, BodyTimeout: limits.BodyTime, WriteTimeout: limits.WriteTime,
-			Heartbeat: limits.Heartbeat, Log: cfg.Log,
+			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
 		}),
 	}
 	for _, h := range cfg.Hosts {

@@ -171,6 +171,41 @@ func TestRoutesAreListed(t *testing.T) {
 	}
 }
 
+// TestClients: requests carry a name for their client's key, with or without one key for all; not the key itself.
+func TestClients(t *testing.T) {
+	for _, key := range []string{"", "sk-one"} {
+		e := &apitest.Engine{}
+		_, base, _ := start(t, Config{Key: key, Models: models(e)})
+		c := client(t)
+		names := map[string]string{}
+		for _, given := range []string{"sk-one", "sk-two", "sk-one", ""} {
+			header := []string{"Authorization", "Bearer " + given}
+			if given == "" {
+				header = nil
+			}
+			body := `{"model":"tiny","messages":[{"role":"user","content":"x"}]}`
+			resp, _ := send(t, c, "POST", base+"/v1/chat/completions", body, header...)
+			if want := key == "" || given == key; want != (resp.StatusCode == 200) {
+				t.Errorf("key %q with %q: status %d", key, given, resp.StatusCode)
+			}
+			if resp.StatusCode != 200 {
+				continue
+			}
+			all := e.Requests()
+			name := all[len(all)-1].Key
+			if before, ok := names[given]; ok && before != name || name == "" || strings.Contains(name, "sk-") {
+				t.Errorf("the client with key %q is %q, was %q", given, name, before)
+			}
+			for other, before := range names {
+				if other != given && before == name {
+					t.Errorf("clients with the keys %q and %q are both %q", other, given, name)
+				}
+			}
+			names[given] = name
+		}
+	}
+}
+
 func TestKey(t *testing.T) {
 	const key = "sk-canary-key"
 	log := &syncBuffer{}

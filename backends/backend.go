@@ -51,7 +51,7 @@ type Tracer interface {
 type Info struct {
 	Name    string // "cpu", "ref"
 	Device  string // processor or card
-	Level   string // instruction set in use: "baseline", "avx2", "avx512"; "go" for ref
+	Level   string // instruction set in use: "baseline", "avx2", "avx512", "dotprod"; "go" for ref
 	Threads int
 	BuildID string // of the kernel library; empty for ref
 }

@@ -118,7 +118,7 @@ func TestDecodeUnknownID(t *testing.T) {
 	if got := tok.Decode([]int32{-1, 1 << 30, int32(tok.Size())}, false); got != "" {
 		t.Errorf("got %q", got)
 	}
-	if tok.Piece(-1) != "" || tok.Bytes(1<<30) != nil || tok.IsSpecial(-5) {
+	if tok.Piece(-1) != "" || tok.Bytes(1<<30) != nil || tok.Text(-1) != "" || tok.IsSpecial(-5) {
 		t.Error("an id that does not exist has properties")
 	}
 }

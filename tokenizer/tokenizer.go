@@ -91,6 +91,14 @@ func (t *Tokenizer) Bytes(id int32) []byte {
 	return []byte(t.text.at(id))
 }
 
+// Text is Bytes as a string, without a copy; "" if there is no such id.
+func (t *Tokenizer) Text(id int32) string {
+	if !t.vocab.has(id) {
+		return ""
+	}
+	return t.text.at(id)
+}
+
 // ID finds a piece in the vocabulary, added tokens included.
 func (t *Tokenizer) ID(piece string) (int32, bool) {
 	id := t.vocab.lookup(piece)

@@ -21,7 +21,7 @@ func TestVocabulary(t *testing.T) {
 		{"<s>", "<s>", true}, {"<0x0A>", "\n", false}, {"▁water", " water", false}, {"e", "e", false},
 	} {
 		id, ok := tok.ID(c.piece)
-		if !ok || tok.Piece(id) != c.piece || string(tok.Bytes(id)) != c.bytes || tok.IsSpecial(id) != c.special {
+		if !ok || tok.Piece(id) != c.piece || string(tok.Bytes(id)) != c.bytes || tok.Text(id) != c.bytes || tok.IsSpecial(id) != c.special {
 			t.Errorf("%q: id %d %v, piece %q, bytes %q, special %v", c.piece, id, ok, tok.Piece(id), tok.Bytes(id), tok.IsSpecial(id))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -147,6 +148,33 @@ func TestGoClient(t *testing.T) {
 			t.Errorf("%d events, %+v", events, acc)
 		}
 	})
+	t.Run("choices", func(t *testing.T) {
+		p := ask("hello")
+		p.N, p.Logprobs, p.TopLogprobs, p.LogitBias = param.NewOpt[int64](3), param.NewOpt(true), param.NewOpt[int64](2), map[string]int64{"5": -100}
+		got, err := c.Chat.Completions.New(ctx, p)
+		if err != nil || len(got.Choices) != 3 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		acc := sdk.ChatCompletionAccumulator{}
+		stream := c.Chat.Completions.NewStreaming(ctx, p)
+		for stream.Next() {
+			if !acc.AddChunk(stream.Current()) {
+				t.Errorf("chunk does not fit: %s", stream.Current().RawJSON())
+			}
+		}
+		for i := range 3 {
+			if m := got.Choices[i]; m.Index != int64(i) || m.Message.Content != answer || m.FinishReason != "stop" {
+				t.Errorf("choice %d: %s", i, m.RawJSON())
+			}
+			if m := acc.Choices[i]; stream.Err() != nil || m.Message.Content != answer || m.FinishReason != "stop" {
+				t.Errorf("choice %d of the stream: %+v, %v", i, m, stream.Err())
+			}
+		}
+		all := e.Requests()
+		if r := all[len(all)-1]; r.N != 3 || !r.Logprobs || r.TopLogprobs != 2 || len(r.Sampling.LogitBias) != 1 {
+			t.Errorf("the engine got %+v", r)
+		}
+	})
 	t.Run("stream with heartbeats", func(t *testing.T) {
 		stream := c.Chat.Completions.NewStreaming(ctx, ask("slow"))
 		text := ""
@@ -197,7 +225,7 @@ func TestGoClient(t *testing.T) {
 	})
 	t.Run("errors", func(t *testing.T) {
 		odd := ask("hello")
-		odd.N = param.NewOpt[int64](2)
+		odd.N = param.NewOpt[int64](129)
 		tools := ask("hello")
 		tools.Tools = []sdk.ChatCompletionToolUnionParam{sdk.ChatCompletionFunctionTool(sdk.FunctionDefinitionParam{Name: "f"})}
 		format := ask("hello")
@@ -212,7 +240,7 @@ func TestGoClient(t *testing.T) {
 			code, param string
 			tries       int64
 		}{
-			{odd, 400, "unsupported_parameter", "n", 1},
+			{odd, 400, "invalid_value", "n", 1},
 			{tools, 400, "unsupported_parameter", "tools", 1},
 			{format, 400, "unsupported_parameter", "response_format", 1},
 			{hot, 400, "invalid_value", "temperature", 1},
@@ -242,6 +270,28 @@ func TestGoClient(t *testing.T) {
 			t.Errorf("wrong key: %v", err)
 		}
 	})
+}
+
+// TestSpecification: docs/fields.md has every field that the official client can send.
+func TestSpecification(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/fields.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, fields := reflect.TypeFor[sdk.ChatCompletionNewParams](), 0
+	for i := range params.NumField() {
+		name, _, _ := strings.Cut(params.Field(i).Tag.Get("json"), ",")
+		if name == "" {
+			continue
+		}
+		fields++
+		if !strings.Contains(string(doc), "| `"+name+"` |") {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if fields < 30 {
+		t.Errorf("only %d fields were found in the client", fields)
+	}
 }
 
 // TestPythonClient runs testdata/client.py with the first Python that has the openai module: AQUIFER_TEST_PYTHON, or

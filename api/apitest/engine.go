@@ -5,6 +5,7 @@ package apitest
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +15,13 @@ import (
 
 // Part is one step of a scripted answer.
 type Part struct {
-	After time.Duration   // wait before it
-	Until <-chan struct{} // and wait for this, if set
-	Text  string
-	Err   error // ends the answer
-	Panic any   // panics in Next
+	After  time.Duration   // wait before it
+	Until  <-chan struct{} // and wait for this, if set
+	Choice int             // which answer it belongs to; a script without any is every choice's
+	Text   string
+	Probs  []engine.Logprob
+	Err    error // ends the answer
+	Panic  any   // panics in Next
 }
 
 // Reply is a scripted answer.
@@ -63,6 +66,7 @@ func (e *Engine) Chat(ctx context.Context, r engine.ChatRequest) (openai.Stream,
 	if reply.Err != nil {
 		return nil, reply.Err
 	}
+	reply.Parts = choices(reply.Parts, r.N)
 	s := &stream{engine: e, reply: reply}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	e.open++
@@ -72,6 +76,20 @@ func (e *Engine) Chat(ctx context.Context, r engine.ChatRequest) (openai.Stream,
 		e.mu.Unlock()
 	})
 	return s, nil
+}
+
+// choices repeats the parts for every choice, part by part, unless they name choices themselves.
+func choices(parts []Part, n int) []Part {
+	if n < 2 || slices.ContainsFunc(parts, func(p Part) bool { return p.Choice > 0 }) {
+		return parts
+	}
+	var all []Part
+	for _, p := range parts {
+		for p.Choice = range n {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // Info implements openai.Engine.
@@ -103,7 +121,7 @@ type stream struct {
 	cancel context.CancelFunc
 }
 
-// Next implements openai.Stream: every part is a Delta, and the last one has the finish reason and the usage.
+// Next implements openai.Stream: every part is a Delta, and the last one of a choice has the finish reason and the usage.
 func (s *stream) Next() (engine.Delta, error) {
 	if s.next == len(s.reply.Parts) && s.next > 0 {
 		return engine.Delta{}, io.EOF
@@ -136,8 +154,8 @@ func (s *stream) Next() (engine.Delta, error) {
 	if p.Err != nil {
 		return engine.Delta{}, p.Err
 	}
-	d := engine.Delta{Text: p.Text, Tokens: 1}
-	if s.next == len(s.reply.Parts) {
+	d := engine.Delta{Index: p.Choice, Text: p.Text, Tokens: 1, Logprobs: p.Probs}
+	if !slices.ContainsFunc(s.reply.Parts[s.next:], func(later Part) bool { return later.Choice == p.Choice }) {
 		d.Finish = s.reply.Finish
 		if d.Finish == "" {
 			d.Finish = engine.FinishStop

@@ -24,7 +24,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, loading())
 		return
 	}
-	req, e := decodeChat(body)
+	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
 		return
@@ -34,13 +34,18 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
-	stream, err := model.Engine.Chat(r.Context(), req.engineRequest(model.Defaults))
+	ask := req.engineRequest(model.Defaults)
+	ask.Key = clientOf(r.Context())
+	stream, err := model.Engine.Chat(r.Context(), ask)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	defer stream.Close()
-	a := answer{handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(), usage: req.includeUsage}
+	a := answer{
+		handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(),
+		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs,
+	}
 	if req.stream {
 		a.stream(stream)
 	} else {
@@ -62,7 +67,7 @@ func (h *Handler) report(w http.ResponseWriter, r *http.Request, err error) *Err
 	return e
 }
 
-// answer is one answer being sent.
+// answer is what a request gets, of one choice or several, being sent.
 type answer struct {
 	handler *Handler
 	w       http.ResponseWriter
@@ -70,13 +75,33 @@ type answer struct {
 	model   served
 	id      string
 	created int64
-	usage   bool // in a stream: asked for
+
+	n        int  // choices
+	usage    bool // in a stream: asked for
+	logprobs bool // asked for
+}
+
+// total is the usage of all choices: the prompt counts once.
+type total struct {
+	usage
+	ended int // choices
+}
+
+func (t *total) add(d engine.Delta) {
+	t.ended++
+	u := usageOf(d.Usage)
+	t.PromptTokens = u.PromptTokens
+	t.CompletionTokens += u.CompletionTokens
+	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
+	t.TotalTokens = t.PromptTokens + t.CompletionTokens
 }
 
 // whole collects the answer and sends it at once.
 func (a *answer) whole(s Stream) {
-	var text strings.Builder
-	var end engine.Delta
+	texts := make([]strings.Builder, a.n)
+	probs := make([][]engine.Logprob, a.n)
+	choices := make([]choice, a.n)
+	var all total
 	for {
 		d, err := s.Next()
 		if errors.Is(err, io.EOF) {
@@ -86,19 +111,27 @@ func (a *answer) whole(s Stream) {
 			a.handler.fail(a.w, a.r, err)
 			return
 		}
-		text.WriteString(d.Text)
+		texts[d.Index].WriteString(d.Text)
+		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
-			end = d
+			choices[d.Index].FinishReason = string(d.Finish)
+			all.add(d)
 		}
 	}
-	if end.Finish == "" {
+	if all.ended < a.n {
 		a.handler.fail(a.w, a.r, errUnfinished)
 		return
 	}
+	for i := range choices {
+		choices[i].Index = i
+		choices[i].Message = reply{Role: "assistant", Content: texts[i].String()}
+		if a.logprobs {
+			choices[i].Logprobs = logprobsOf(probs[i])
+		}
+	}
 	writeJSON(a.w, http.StatusOK, completion{
 		ID: a.id, Object: "chat.completion", Created: a.created, Model: a.model.ID, Fingerprint: a.model.fingerprint,
-		Choices: []choice{{Message: reply{Role: "assistant", Content: text.String()}, FinishReason: string(end.Finish)}},
-		Usage:   usageOf(end.Usage),
+		Choices: choices, Usage: &all.usage,
 	}, a.handler.cfg.WriteTimeout)
 }
 
@@ -120,7 +153,8 @@ func (a *answer) stream(s Stream) {
 	go a.handler.pump(s, parts, done)
 	heartbeat := time.NewTicker(a.handler.cfg.Heartbeat)
 	defer heartbeat.Stop()
-	opened := false
+	opened := make([]bool, a.n)
+	var all total
 	for {
 		select {
 		case <-heartbeat.C:
@@ -133,30 +167,52 @@ func (a *answer) stream(s Stream) {
 				return
 			}
 			heartbeat.Reset(a.handler.cfg.Heartbeat)
-			if !opened {
-				opened = true
-				if a.send(out, opening{Role: "assistant"}, nil) != nil {
-					return
-				}
-			}
-			if n.delta.Text != "" && a.send(out, more{n.delta.Text}, nil) != nil {
+			if a.part(out, n.delta, opened) != nil {
 				return
 			}
-			if n.delta.Finish != "" {
-				a.finish(out, n.delta)
+			if n.delta.Finish == "" {
+				continue
+			}
+			if all.add(n.delta); all.ended == a.n {
+				a.finish(out, &all.usage)
 				return
 			}
 		}
 	}
 }
 
-// pump reads a stream beside the handler, which also has heartbeats to send. It ends with the stream's first error or
-// its last part, or when the handler is done, which closes the stream.
+// part sends what came of one choice.
+func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
+	if !opened[d.Index] {
+		opened[d.Index] = true
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant"}}); err != nil {
+			return err
+		}
+	}
+	// Log-probabilities come with the tokens: the text of one may be empty, or come later.
+	if d.Text != "" || len(d.Logprobs) > 0 {
+		c := chunkChoice{Index: d.Index, Delta: more{d.Text}}
+		if len(d.Logprobs) > 0 {
+			c.Logprobs = logprobsOf(d.Logprobs)
+		}
+		if err := a.send(out, c); err != nil {
+			return err
+		}
+	}
+	if d.Finish == "" {
+		return nil
+	}
+	reason := string(d.Finish)
+	return a.send(out, chunkChoice{Index: d.Index, Delta: struct{}{}, FinishReason: &reason})
+}
+
+// pump reads a stream beside the handler, which also has heartbeats to send. It ends with the stream's first error, or
+// when the handler is done, which closes the stream.
 func (h *Handler) pump(s Stream, parts chan<- next, done <-chan struct{}) {
 	send := func(n next) bool {
 		select {
 		case parts <- n:
-			return n.err == nil && n.delta.Finish == ""
+			return n.err == nil
 		case <-done:
 			return false
 		}
@@ -170,7 +226,7 @@ func (h *Handler) pump(s Stream, parts chan<- next, done <-chan struct{}) {
 	for {
 		d, err := s.Next()
 		if errors.Is(err, io.EOF) {
-			err = errUnfinished // the part with the finish reason would have come before
+			err = errUnfinished // the handler leaves with the last finish reason
 		}
 		if !send(next{d, err}) {
 			return
@@ -189,14 +245,10 @@ func (a *answer) breakOff(out *sse.Writer, err error) {
 	a.event(out, e)
 }
 
-// finish sends the reason, the usage if it was asked for, and the end mark.
-func (a *answer) finish(out *sse.Writer, d engine.Delta) {
-	reason := string(d.Finish)
-	if a.send(out, struct{}{}, &reason) != nil {
-		return
-	}
+// finish sends the usage, if it was asked for, and the end mark.
+func (a *answer) finish(out *sse.Writer, u *usage) {
 	if a.usage {
-		c := chunkWithUsage{chunk: a.chunk(), Usage: usageOf(d.Usage)}
+		c := chunkWithUsage{chunk: a.chunk(), Usage: u}
 		c.Choices = []chunkChoice{}
 		if a.event(out, c) != nil {
 			return
@@ -212,9 +264,9 @@ func (a *answer) chunk() chunk {
 }
 
 // send sends one delta.
-func (a *answer) send(out *sse.Writer, delta any, reason *string) error {
+func (a *answer) send(out *sse.Writer, choice chunkChoice) error {
 	c := a.chunk()
-	c.Choices = []chunkChoice{{Delta: delta, FinishReason: reason}}
+	c.Choices = []chunkChoice{choice}
 	if a.usage {
 		return a.event(out, chunkWithUsage{chunk: c})
 	}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,11 +96,28 @@ func TestAnswers(t *testing.T) {
 	panics := apitest.Reply{Parts: []apitest.Part{{Text: "par"}, {Panic: "secret"}}}
 	slow := apitest.Say("a", "b")
 	slow.Parts[0].After, slow.Parts[1].After = 200*time.Millisecond, 200*time.Millisecond
+	top := []engine.Logprob{{ID: 1, Bytes: []byte("a"), Value: -0.5}, {ID: 2, Bytes: []byte{0xe2, 0x82}, Value: math.Inf(-1)}}
+	probs := apitest.Reply{Usage: engine.Usage{Prompt: 9, Completion: 4}, Parts: []apitest.Part{
+		{Text: "a", Probs: []engine.Logprob{{ID: 1, Bytes: []byte("a"), Value: -0.5, Top: top}}},
+		{Probs: []engine.Logprob{{ID: 2, Bytes: []byte{' ', 0xe2, 0x82}, Value: -1.25, Top: top[:1]}}}, // two parts of a character
+		{Text: " €\"", Probs: []engine.Logprob{{ID: 3, Bytes: []byte{0xac, '"'}, Value: -20000}}},
+		{Text: "!"},
+	}}
+	three := apitest.Reply{Usage: engine.Usage{Prompt: 40, Cached: 32, Completion: 2}, Parts: []apitest.Part{
+		{Choice: 1, Text: "b"}, {Text: "a"}, {Choice: 1, Text: "B"}, {Choice: 2}, {Text: "A"}, {Choice: 2, Text: "C"},
+	}}
 	tests := []struct {
 		name  string
 		body  string
 		reply apitest.Reply
 	}{
+		{"whole_choices", `{"model":"tiny","n":3,` + hi + `}`, three},
+		{"stream_choices", `{"model":"tiny","n":3,"stream":true,"stream_options":{"include_usage":true},` + hi + `}`, three},
+		{"whole_choices_unfinished", `{"model":"tiny","n":4,` + hi + `}`, three},
+		{"stream_choices_unfinished", `{"model":"tiny","n":4,"stream":true,` + hi + `}`, three},
+		{"whole_logprobs", `{"model":"tiny","logprobs":true,"top_logprobs":2,` + hi + `}`, probs},
+		{"whole_logprobs_empty", `{"model":"tiny","logprobs":true,` + hi + `}`, apitest.Say()},
+		{"stream_logprobs", `{"model":"tiny","stream":true,"logprobs":true,"top_logprobs":2,` + hi + `}`, probs},
 		{"whole", `{"model":"tiny",` + hi + `}`, apitest.Say("Hel", "lo <b>", " \"ü\" \u2028\n")},
 		{"whole_length", `{"model":"tiny",` + hi + `}`, length},
 		{"whole_empty", `{"model":"tiny",` + hi + `}`, apitest.Say()},

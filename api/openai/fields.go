@@ -1,63 +1,124 @@
 package openai
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"aquifer/runtime/engine"
 )
 
-// field is one key of a chat completion request. Every key of OpenAI's specification stands in the table below: what we
+// field is one key of a chat completion request. Every key of OpenAI's specification stands in the tables below: what we
 // honour, what has no effect here whatever its value, and what is fine only while it asks for nothing. All else is
-// refused by name. null is the same as leaving a field out.
+// refused by name. null is the same as leaving a field out. docs/fields.md is made from the tables.
 type field struct {
 	name string
-	// set takes the value over, or refuses it.
-	set func(r *chatRequest, v node, name string) *Error
-	// note says, for fields that are not honoured, why the accepted values make no difference.
+	rule
+	// note says what the field does, or why the accepted values make no difference.
 	note string
 }
 
-// chatFields is the table of all keys of a chat completion request.
-func chatFields() []field {
+// rule says which values a field may have and takes them over.
+type rule struct {
+	values string
+	set    func(r *chatRequest, v node, name string) *Error // or refuses them
+}
+
+// treatment is what becomes of a field.
+type treatment struct {
+	title  string
+	fields []field
+}
+
+// Titles of treatments.
+const (
+	honoured   = "Honoured"
+	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names"
+	noEffect   = "Accepted without effect"
+	nothing    = "Refused, except for values that ask for nothing"
+)
+
+// treatments has all fields of a chat completion request.
+func treatments() []treatment {
+	return []treatment{{honoured, honouredFields()}, {extensions, extensionFields()}, {noEffect, effectlessFields()}, {nothing, refusedFields()}}
+}
+
+// chatFields lists them in one.
+func chatFields() (all []field) {
+	for _, t := range treatments() {
+		all = append(all, t.fields...)
+	}
+	return all
+}
+
+func honouredFields() []field {
 	return []field{
-		// Honoured.
-		{"model", setModel, ""},
-		{"messages", setMessages, ""},
-		{"stream", truth(func(r *chatRequest, b bool) { r.stream = b }), ""},
-		{"stream_options", setStreamOptions, ""},
-		{"max_tokens", integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.maxTokens = int(n) }), ""},
-		{"max_completion_tokens", integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.maxCompletion = int(n) }), ""},
-		{"stop", setStop, ""},
-		{"seed", integer(math.MinInt64, math.MaxInt64, func(r *chatRequest, n int64) { r.seed, r.seeded = uint64(n), true }), ""},
-		{"temperature", number(0, 2, func(s *engine.Sampling, f float32) { s.Temperature = f }), ""},
-		{"top_p", number(0, 1, setTopP), ""},
-		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), ""},
-		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), ""},
-		// Honoured, not in OpenAI's specification; the names are llama.cpp's.
-		{"top_k", integer(0, math.MaxInt32, func(r *chatRequest, n int64) {
-			r.sampling = append(r.sampling, func(s *engine.Sampling) { s.TopK = int(n) })
-		}), ""},
-		{"min_p", number(0, 1, func(s *engine.Sampling, f float32) { s.MinP = f }), ""},
-		{"repeat_penalty", number(0, 10, func(s *engine.Sampling, f float32) { s.RepeatPenalty = f }), ""},
+		{"model", rule{"a name from /v1/models", setModel}, "which model answers"},
+		{"messages", rule{fmt.Sprintf("1 to %d messages", maxMessages), setMessages}, "the conversation, see below"},
+		{"stream", truth(func(r *chatRequest, b bool) { r.stream = b }), "send the answer as it is made"},
+		{"stream_options", rule{"include_usage; include_obfuscation: false", setStreamOptions}, "a last event with the usage; only with stream"},
+		{"max_completion_tokens", integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.maxCompletion = int(n) }), "length of each choice; else the end of the context"},
+		{"max_tokens", integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.maxTokens = int(n) }), "the older name; max_completion_tokens wins"},
+		{"n", integer(1, engine.MaxChoices, func(r *chatRequest, n int64) { r.n = int(n) }), "choices; the prompt is run and counted once"},
+		{"stop", rule{fmt.Sprintf("a string or up to %d, of 1 to %d bytes", maxStops, maxStopLen), setStop}, "the answer ends before the first of them"},
+		{"seed", integer(math.MinInt64, math.MaxInt64, func(r *chatRequest, n int64) { r.seed, r.seeded = uint64(n), true }), "the same seed gives the same answer, under the same system_fingerprint"},
+		{"temperature", number(0, 2, func(s *engine.Sampling, f float32) { s.Temperature = f }), "0 takes the most likely token"},
+		{"top_p", number(0, 1, setTopP), "keep the most likely tokens up to this probability; 0 keeps one"},
+		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), "subtracted from logits of tokens that were generated lately"},
+		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), "the same for each time"},
+		{"logit_bias", rule{fmt.Sprintf("up to %d token ids, each with -100 to 100", engine.MaxLogitBias), setLogitBias}, "added to the logits"},
+		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), "how likely the tokens were, under the model's own distribution"},
+		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), "and the most likely ones; only with logprobs"},
+	}
+}
 
-		// Without effect.
-		{"user", anyString, "names an end user, for the operator of a service"},
-		{"safety_identifier", anyString, "names an end user, for the operator of a service"},
-		{"prompt_cache_key", anyString, "a hint for caches; answers do not depend on it"},
-		{"prompt_cache_retention", anyString, "a hint for caches; answers do not depend on it"},
-		{"metadata", anyStrings, "labels for stored answers; none are stored"},
-		{"parallel_tool_calls", anyBool, "about tool calls, which need tools"},
+func extensionFields() []field {
+	return []field{
+		{"top_k", integer(0, math.MaxInt32, sampling(func(s *engine.Sampling, n int64) { s.TopK = int(n) })), "keep the most likely tokens; 0 keeps all"},
+		{"min_p", number(0, 1, func(s *engine.Sampling, f float32) { s.MinP = f }), "drop tokens less likely than this part of the best"},
+		{"typical_p", number(0, 1, func(s *engine.Sampling, f float32) { s.TypicalP = explicit(f) }), "keep tokens of typical surprise up to this probability; 1 keeps all"},
+		{"top_n_sigma", number(-1, 100, func(s *engine.Sampling, f float32) { s.TopNSigma = max(f, 0) }), "keep logits this many standard deviations below the best; 0 and less keep all"},
+		{"xtc_probability", number(0, 1, func(s *engine.Sampling, f float32) { s.XTCProbability = f }), "how often to leave out the top choices"},
+		{"xtc_threshold", number(0, 1, func(s *engine.Sampling, f float32) { s.XTCThreshold = explicit(f) }), "which ones: at least this likely, but the last of them"},
+		{"dry_multiplier", number(0, 100, func(s *engine.Sampling, f float32) { s.DRYMultiplier = f }), "penalty for going on with a repetition; 0 is off"},
+		{"dry_base", number(1, 100, func(s *engine.Sampling, f float32) { s.DRYBase = f }), "its growth with each token"},
+		{"dry_allowed_length", integer(1, math.MaxInt32, sampling(func(s *engine.Sampling, n int64) { s.DRYAllowedLength = int(n) })), "repetitions from this length on count"},
+		{"dry_penalty_last_n", integer(-1, math.MaxInt32, window(func(r *chatRequest) *bool { return &r.dryOff }, func(s *engine.Sampling, n int) { s.DRYLastN = n })), "tokens that are searched; -1 all, 0 turns it off"},
+		{"dry_sequence_breakers", rule{fmt.Sprintf("1 to %d strings of 1 to %d bytes", engine.MaxDRYBreakers, engine.MaxDRYBreaker), setBreakers}, "no repetition reaches across them"},
+		{"mirostat", rule{"0 or 2", setMirostat}, "2 is Mirostat 2.0, in place of all that cuts"},
+		{"mirostat_tau", number(0, 100, func(s *engine.Sampling, f float32) { s.MirostatTau = explicit(f) }), "mean surprise, in bits"},
+		{"mirostat_eta", number(0, 1, func(s *engine.Sampling, f float32) { s.MirostatEta = explicit(f) }), "how fast it is reached"},
+		{"dynatemp_range", number(0, 2, func(s *engine.Sampling, f float32) { s.DynatempRange = f }), "the temperature varies by this much with the entropy"},
+		{"dynatemp_exponent", number(0, 100, func(s *engine.Sampling, f float32) { s.DynatempExponent = explicit(f) }), "bends the way between"},
+		{"repeat_penalty", number(0, 10, func(s *engine.Sampling, f float32) { s.RepeatPenalty = f }), "divides the logits of tokens that occurred lately; 0 and 1 are off, less than 0.01 is refused"},
+		{"repeat_last_n", integer(-1, math.MaxInt32, window(func(r *chatRequest) *bool { return &r.penaltiesOff }, func(s *engine.Sampling, n int) { s.RepeatLastN = n })), "lately, for all three penalties; -1 all, 0 turns them off"},
+		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), "never choose a token that ends the text"},
+		{"n_predict", rule{"-1 or an integer from 1", setPredict}, "length of each choice, if neither max_tokens nor max_completion_tokens is given; -1 is no limit"},
+	}
+}
 
-		// Accepted while they ask for what is done anyway.
-		{"n", only("1", func(v node) bool { return v.isNumber(1) }), "one answer"},
-		{"logprobs", only("false", func(v node) bool { return v.kind == kindBool && !v.truth }), "no log probabilities"},
-		{"top_logprobs", only("0", func(v node) bool { return v.isNumber(0) }), "no log probabilities"},
-		{"logit_bias", only("{}", func(v node) bool { return v.kind == kindObject && len(v.keys) == 0 }), "no biases"},
-		{"store", only("false", func(v node) bool { return v.kind == kindBool && !v.truth }), "answers are not stored"},
-		{"service_tier", only(`"auto" or "default"`, oneOf("auto", "default")), "there is one tier"},
-		{"response_format", only(`{"type":"text"}`, isTextFormat), "free text"},
+func effectlessFields() []field {
+	return []field{
+		{"user", rule{"a string", anyString}, "names an end user, for the operator of a service"},
+		{"safety_identifier", rule{"a string", anyString}, "names an end user, for the operator of a service"},
+		{"metadata", rule{"an object of strings", anyStrings}, "labels for stored answers; none are stored"},
+		{"store", rule{"true or false", anyBool}, "answers are not stored, whoever asks"},
+		{"service_tier", rule{strings.Join(tiers, ", "), words(tiers...)}, "there is one tier"},
+		{"prompt_cache_key", rule{"a string", anyString}, "a hint for caches; every prompt is looked for among the client's own"},
+		{"prompt_cache_retention", rule{"a string", anyString}, "a hint for caches"},
+		{"prompt_cache_options", rule{"an object of strings", anyStrings}, "a hint for caches"},
+		{"parallel_tool_calls", rule{"true or false", anyBool}, "about tool calls, which need tools"},
+	}
+}
+
+// tiers are those that OpenAI sells.
+var tiers = []string{"auto", "default", "flex", "scale", "priority", "fast"}
+
+func refusedFields() []field {
+	return []field{
+		{"response_format", only(`{"type":"text"}`, isTextFormat), "free text is what there is"},
 		{"modalities", only(`["text"]`, isTextModality), "text only"},
 		{"tools", only("[]", isEmptyArray), "no tools"},
 		{"tool_choice", only(`"none" or "auto"`, oneOf("none", "auto")), "without tools no choice"},
@@ -66,6 +127,7 @@ func chatFields() []field {
 		{"reasoning_effort", only(`"none"`, oneOf("none")), "no separate reasoning"},
 		{"verbosity", only(`"medium"`, oneOf("medium")), "the default"},
 		{"audio", only("null", never), "no audio"},
+		{"moderation", only("null", never), "no moderation"},
 		{"prediction", only("null", never), "no predicted output"},
 		{"web_search_options", only("null", never), "no web search"},
 	}
@@ -76,19 +138,23 @@ func wrongType(name, want string, v node) *Error {
 	return Invalid(400, "invalid_type", name, "'%s' must be %s, not %s", name, want, v.kind)
 }
 
-func truth(set func(*chatRequest, bool)) func(*chatRequest, node, string) *Error {
-	return func(r *chatRequest, v node, name string) *Error {
+func truth(set func(*chatRequest, bool)) rule {
+	return rule{"true or false", func(r *chatRequest, v node, name string) *Error {
 		if v.kind != kindBool {
 			return wrongType(name, "a boolean", v)
 		}
 		set(r, v.truth)
 		return nil
-	}
+	}}
 }
 
 // integer accepts whole numbers written without fraction, exponent or minus zero.
-func integer(lo, hi int64, set func(*chatRequest, int64)) func(*chatRequest, node, string) *Error {
-	return func(r *chatRequest, v node, name string) *Error {
+func integer(lo, hi int64, set func(*chatRequest, int64)) rule {
+	values := fmt.Sprintf("an integer from %d to %d", lo, hi)
+	if hi == math.MaxInt32 {
+		values = fmt.Sprintf("an integer from %d", lo)
+	}
+	return rule{values, func(r *chatRequest, v node, name string) *Error {
 		if v.kind != kindNumber {
 			return wrongType(name, "an integer", v)
 		}
@@ -98,12 +164,12 @@ func integer(lo, hi int64, set func(*chatRequest, int64)) func(*chatRequest, nod
 		}
 		set(r, n)
 		return nil
-	}
+	}}
 }
 
 // number accepts lo to hi, both included.
-func number(lo, hi float64, set func(*engine.Sampling, float32)) func(*chatRequest, node, string) *Error {
-	return func(r *chatRequest, v node, name string) *Error {
+func number(lo, hi float64, set func(*engine.Sampling, float32)) rule {
+	return rule{fmt.Sprintf("%g to %g", lo, hi), func(r *chatRequest, v node, name string) *Error {
 		if v.kind != kindNumber {
 			return wrongType(name, "a number", v)
 		}
@@ -113,7 +179,7 @@ func number(lo, hi float64, set func(*engine.Sampling, float32)) func(*chatReque
 		}
 		r.sampling = append(r.sampling, func(s *engine.Sampling) { set(s, float32(f)) })
 		return nil
-	}
+	}}
 }
 
 // setTopP: the smallest set of tokens is the most likely one alone, which the sampler spells TopK 1.
@@ -141,7 +207,9 @@ func setStreamOptions(r *chatRequest, v node, name string) *Error {
 		name, v := name+"."+key, v.items[i]
 		switch {
 		case key != "include_usage" && key != "include_obfuscation":
-			return unknown(name)
+			if !r.lenient {
+				return unknown(name)
+			}
 		case v.kind == kindNull:
 		case v.kind != kindBool:
 			return wrongType(name, "a boolean", v)
@@ -215,10 +283,23 @@ func anyStrings(_ *chatRequest, v node, name string) *Error {
 }
 
 // only accepts the values that ask for nothing special.
-func only(what string, ok func(node) bool) func(*chatRequest, node, string) *Error {
-	return func(_ *chatRequest, v node, name string) *Error {
+func only(what string, ok func(node) bool) rule {
+	return rule{what, func(_ *chatRequest, v node, name string) *Error {
 		if !ok(v) {
 			return unsupported(name, "is supported as %s only", what)
+		}
+		return nil
+	}}
+}
+
+// words accepts some strings.
+func words(list ...string) func(*chatRequest, node, string) *Error {
+	return func(_ *chatRequest, v node, name string) *Error {
+		if v.kind != kindString {
+			return wrongType(name, "a string", v)
+		}
+		if !slices.Contains(list, v.text) {
+			return badParam(name, "must be one of %s", strings.Join(list, ", "))
 		}
 		return nil
 	}
@@ -245,15 +326,6 @@ func isTextFormat(v node) bool {
 
 func isTextModality(v node) bool {
 	return v.kind == kindArray && len(v.items) == 1 && v.items[0].kind == kindString && v.items[0].text == "text"
-}
-
-// isNumber reports whether the value is that integer, in whatever spelling.
-func (v node) isNumber(n float64) bool {
-	if v.kind != kindNumber || strings.HasPrefix(v.text, "-") {
-		return false
-	}
-	f, err := strconv.ParseFloat(v.text, 64)
-	return err == nil && f == n
 }
 
 // unknown is the error of a field that does not exist. param carries its name, cut to a sane length.

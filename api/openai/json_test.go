@@ -8,15 +8,6 @@ import (
 	"testing"
 )
 
-// FieldNames lists the table's fields for tests outside the package.
-func FieldNames() []string {
-	var names []string
-	for _, f := range chatFields() {
-		names = append(names, f.name)
-	}
-	return names
-}
-
 // TestFieldTable demands a reason for every field that is accepted without being honoured.
 func TestFieldTable(t *testing.T) {
 	seen := map[string]bool{}

@@ -66,6 +66,8 @@ type Config struct {
 	WriteTimeout time.Duration // for each write of an answer; default sse.DefaultWriteTimeout
 	Heartbeat    time.Duration // between comments in a silent stream; default sse.DefaultHeartbeat
 	Log          *slog.Logger  // for internal errors; never for prompts or answers. Default slog.Default()
+
+	IgnoreUnknown bool // leave out request fields that do not exist instead of refusing the request
 }
 
 // Defaults of Config.

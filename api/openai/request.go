@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 
 // chatRequest is a decoded request for a chat completion.
 type chatRequest struct {
+	lenient       bool // fields that do not exist are left out instead of refused
 	model         string
 	messages      []engine.Message
 	stream        bool
@@ -22,14 +24,22 @@ type chatRequest struct {
 	includeUsage  bool
 	maxTokens     int // 0: not given
 	maxCompletion int // 0: not given; wins over maxTokens
+	predict       int // 0: not given or without limit; both win over it
+	n             int // 0: not given
+	noEOS         bool
+	penaltiesOff  bool // the window is empty
+	dryOff        bool // likewise
 	stop          []string
 	seed          uint64
 	seeded        bool
+	logprobs      bool
+	topLogprobs   int
 	sampling      []func(*engine.Sampling) // changes to the model's defaults
 }
 
-// decodeChat reads a request's JSON.
-func decodeChat(body []byte) (*chatRequest, *Error) {
+// decodeChat reads a request's JSON. If it is lenient it leaves out fields that do not exist; those that exist and are not
+// supported are refused in any case.
+func decodeChat(body []byte, lenient bool) (*chatRequest, *Error) {
 	tree, err := parseJSON(body)
 	if err != nil {
 		return nil, Invalid(http.StatusBadRequest, "invalid_json", "", "the body is not valid JSON: %v", err)
@@ -41,13 +51,13 @@ func decodeChat(body []byte) (*chatRequest, *Error) {
 	for _, f := range chatFields() {
 		known[f.name] = f
 	}
-	r := &chatRequest{}
+	r := &chatRequest{lenient: lenient}
 	for i, key := range tree.keys {
 		f, ok := known[key]
-		if !ok {
+		if !ok && !lenient {
 			return nil, unknown(key)
 		}
-		if tree.items[i].kind == kindNull {
+		if !ok || tree.items[i].kind == kindNull {
 			continue
 		}
 		if e := f.set(r, tree.items[i], key); e != nil {
@@ -61,6 +71,8 @@ func decodeChat(body []byte) (*chatRequest, *Error) {
 		return nil, Invalid(http.StatusBadRequest, "missing_required_parameter", "messages", "'messages' is required")
 	case r.streamOptions && !r.stream:
 		return nil, badParam("stream_options", "is only allowed when 'stream' is true")
+	case r.topLogprobs > 0 && !r.logprobs:
+		return nil, badParam("top_logprobs", "is only allowed when 'logprobs' is true")
 	}
 	return r, nil
 }
@@ -75,11 +87,17 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 	if !r.seeded {
 		s.Seed = rand.Uint64()
 	}
-	limit := r.maxTokens
-	if r.maxCompletion > 0 {
-		limit = r.maxCompletion
+	if r.penaltiesOff {
+		s.RepeatPenalty, s.PresencePenalty, s.FrequencyPenalty = 0, 0, 0
 	}
-	return engine.ChatRequest{Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop}
+	if r.dryOff {
+		s.DRYMultiplier = 0
+	}
+	limit := cmp.Or(r.maxCompletion, r.maxTokens, r.predict)
+	return engine.ChatRequest{
+		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
+		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS,
+	}
 }
 
 // maxMessages bounds a conversation.
@@ -94,7 +112,7 @@ func setMessages(r *chatRequest, v node, name string) *Error {
 	}
 	r.messages = make([]engine.Message, 0, len(v.items))
 	for i, item := range v.items {
-		m, e := message(item, name+"["+strconv.Itoa(i)+"]")
+		m, e := message(item, name+"["+strconv.Itoa(i)+"]", r.lenient)
 		if e != nil {
 			return e
 		}
@@ -105,7 +123,7 @@ func setMessages(r *chatRequest, v node, name string) *Error {
 
 // message decodes one message. Fields that clients copy from an answer into the next request are accepted as long as
 // they are empty.
-func message(v node, name string) (engine.Message, *Error) {
+func message(v node, name string, lenient bool) (engine.Message, *Error) {
 	if v.kind != kindObject {
 		return engine.Message{}, wrongType(name, "an object", v)
 	}
@@ -119,7 +137,7 @@ func message(v node, name string) (engine.Message, *Error) {
 			m.Role, e = role(v, item)
 		case "content":
 			if content = v.kind != kindNull; content {
-				m.Content, e = text(v, item)
+				m.Content, e = text(v, item, lenient)
 			}
 		case "name", "refusal", "audio", "function_call", "tool_call_id":
 			if v.kind != kindNull {
@@ -130,7 +148,9 @@ func message(v node, name string) (engine.Message, *Error) {
 				e = unsupported(item, "is not supported")
 			}
 		default:
-			e = unknown(item)
+			if !lenient {
+				e = unknown(item)
+			}
 		}
 		if e != nil {
 			return engine.Message{}, e
@@ -159,7 +179,7 @@ func role(v node, name string) (string, *Error) {
 }
 
 // text decodes content: a string, or text parts, which are joined by line breaks.
-func text(v node, name string) (string, *Error) {
+func text(v node, name string, lenient bool) (string, *Error) {
 	switch v.kind {
 	case kindString:
 		return v.text, nil
@@ -173,14 +193,14 @@ func text(v node, name string) (string, *Error) {
 	parts := make([]string, len(v.items))
 	for i, part := range v.items {
 		var e *Error
-		if parts[i], e = textPart(part, name+"["+strconv.Itoa(i)+"]"); e != nil {
+		if parts[i], e = textPart(part, name+"["+strconv.Itoa(i)+"]", lenient); e != nil {
 			return "", e
 		}
 	}
 	return strings.Join(parts, "\n"), nil
 }
 
-func textPart(v node, name string) (string, *Error) {
+func textPart(v node, name string, lenient bool) (string, *Error) {
 	if v.kind != kindObject {
 		return "", wrongType(name, "an object", v)
 	}
@@ -200,7 +220,8 @@ func textPart(v node, name string) (string, *Error) {
 		return "", unsupported(name+".type", "is supported as \"text\" only")
 	}
 	for _, key := range v.keys {
-		if key != "type" && key != "text" {
+		// A hint for caches, as those in the table of fields.
+		if key != "type" && key != "text" && key != "prompt_cache_breakpoint" && !lenient {
 			return "", unknown(name + "." + key)
 		}
 	}

@@ -3,6 +3,8 @@ package openai_test
 import (
 	"io"
 	"log/slog"
+	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,6 +32,7 @@ var (
 	numbers01 = []string{`0`, `1`, `0.5`, `1.0`, `1e0`, `1e-400`}
 	numbers2  = append(slices.Clone(numbers01), `2`, `1.5`)
 	penalties = append(slices.Clone(numbers2), `-1`, `-2`)
+	lengths   = append([]string{`-1`, `0`}, positive...)
 	positive  = []string{`1`, `2`, `10`, `11`, `2147483647`}
 	strs      = []string{`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`}
 	bools     = []string{`true`, `false`}
@@ -47,25 +50,58 @@ func accepted() map[string][]string {
 		"temperature": numbers2, "top_p": numbers01, "presence_penalty": penalties, "frequency_penalty": penalties,
 		"top_k": append([]string{`0`}, positive...), "min_p": numbers01,
 		"repeat_penalty": append(slices.Clone(numbers2), `2.5`, `10`),
-		"user":           strs, "safety_identifier": strs, "prompt_cache_key": strs, "prompt_cache_retention": strs,
+		"user":           strs, "safety_identifier": strs, "moderation": {},
+		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
 		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
 		"parallel_tool_calls": bools,
-		"n":                   {`1`, `1.0`, `1e0`}, "logprobs": {`false`}, "top_logprobs": {`0`, `1e-400`}, "logit_bias": {`{}`},
-		"store": {`false`}, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
+		"n":                   {`1`, `2`, `10`, `11`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`, `{"50256":-100}`},
+		"typical_p": numbers01, "top_n_sigma": append(slices.Clone(numbers2), `-1`, `10`, `11`, `2.5`), "xtc_probability": numbers01, "xtc_threshold": numbers01,
+		"dynatemp_range": numbers2, "dynatemp_exponent": append(slices.Clone(numbers2), `10`, `11`, `2.5`),
+		"mirostat": {`0`, `2`}, "mirostat_tau": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "mirostat_eta": numbers01,
+		"repeat_last_n": lengths, "dry_penalty_last_n": lengths, "dry_allowed_length": positive,
+		"dry_multiplier": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "dry_base": {`1`, `2`, `10`, `11`, `1.5`, `2.5`, `1.0`, `1e0`},
+		"dry_sequence_breakers": {`["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, "ignore_eos": bools, "n_predict": append([]string{`-1`}, positive...),
+		"store": bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`}, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
 		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
 	}
 }
 
-// TestFields sends every field with every value of the pool.
+// TestFieldsDoc compares docs/fields.md with the tables.
+func TestFieldsDoc(t *testing.T) {
+	const path = "../../docs/fields.md"
+	got := openai.FieldsDoc()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(want) != string(got) {
+		t.Errorf("%s differs from the tables (%v); run with -update", path, err)
+	}
+}
+
+// TestFields sends every field with every value of the pool. What a field without effect is given makes no difference to
+// the engine, what another is given does, but for the values that are the defaults.
 func TestFields(t *testing.T) {
-	h := newHandler(t, &apitest.Engine{}, openai.Config{})
-	table := accepted()
+	e := &apitest.Engine{}
+	h := newHandler(t, e, openai.Config{})
+	table, idle := accepted(), openai.Idle()
+	last := func() engine.ChatRequest {
+		all := e.Requests()
+		r := all[len(all)-1]
+		r.Sampling.Seed = 0 // without a seed each gets one of its own
+		return r
+	}
+	post(h, `{"model":"tiny",`+hi2+`}`)
+	plain := last()
 	if got := openai.FieldNames(); len(got) != len(table) {
 		t.Errorf("%d fields in the table, %d here", len(got), len(table))
 	}
 	cases := 0
 	for _, name := range openai.FieldNames() {
+		changed := false
 		ok, known := table[name]
 		if !known {
 			t.Errorf("field %q has no expectation", name)
@@ -76,6 +112,9 @@ func TestFields(t *testing.T) {
 			if name == "stream_options" {
 				body["stream"] = "true"
 			}
+			if name == "top_logprobs" {
+				body["logprobs"] = "true"
+			}
 			body[name] = v
 			w := post(h, object(body))
 			cases++
@@ -83,7 +122,13 @@ func TestFields(t *testing.T) {
 			case slices.Contains(ok, v):
 				if w.Code != 200 {
 					t.Errorf("%s = %s is refused: %s", name, v, w.Body)
+					break
 				}
+				r := last()
+				if idle[name] && !reflect.DeepEqual(r, plain) {
+					t.Errorf("%s = %s is said to have no effect: %+v", name, v, r)
+				}
+				changed = changed || !reflect.DeepEqual(r, plain)
 			case name == "model" && slices.Contains(strs[1:], v):
 				if w.Code != 404 || errorOf(t, w)["param"] != "model" {
 					t.Errorf("%s = %s: %d %s", name, v, w.Code, w.Body)
@@ -94,6 +139,13 @@ func TestFields(t *testing.T) {
 				if param, _ := errorOf(t, w)["param"].(string); !strings.HasPrefix(param, name) {
 					t.Errorf("%s = %s: param %q", name, v, param)
 				}
+			}
+		}
+		switch name {
+		case "model", "messages", "stream", "stream_options", "seed": // what they change is not in the engine's request here
+		default:
+			if !idle[name] && !changed {
+				t.Errorf("%s is said to be honoured, and no value reaches the engine", name)
 			}
 		}
 		// null is the same as absent
@@ -109,6 +161,36 @@ func TestFields(t *testing.T) {
 		}
 	}
 	t.Logf("%d fields, %d cases", len(table), cases)
+}
+
+const hi2 = `"messages":[{"role":"user","content":"x"}]`
+
+// TestLenient: fields that do not exist are left out on demand, at every place; those that exist and are not supported
+// are still refused.
+func TestLenient(t *testing.T) {
+	for _, tt := range []struct{ body, param string }{
+		{`{"model":"tiny","Temperature":9,"x":{"y":[1]},` + hi2 + `}`, "Temperature"},
+		{`{"model":"tiny","stream":true,"stream_options":{"nope":1,"include_usage":true},` + hi2 + `}`, "stream_options.nope"},
+		{`{"model":"tiny","messages":[{"role":"user","content":"x","Name":"y"}]}`, "messages[0].Name"},
+		{`{"model":"tiny","messages":[{"role":"user","content":[{"type":"text","text":"x","more":1}]}]}`, "messages[0].content[0].more"},
+	} {
+		for _, lenient := range []bool{false, true} {
+			e := &apitest.Engine{}
+			w := post(newHandler(t, e, openai.Config{IgnoreUnknown: lenient}), tt.body)
+			switch {
+			case lenient && (w.Code != 200 || e.Requests()[0].Messages[0].Content != "x"):
+				t.Errorf("%s: status %d: %s", tt.body, w.Code, w.Body)
+			case !lenient && (w.Code != 400 || errorOf(t, w)["param"] != tt.param):
+				t.Errorf("%s: status %d: %s", tt.body, w.Code, w.Body)
+			}
+		}
+	}
+	h := newHandler(t, &apitest.Engine{}, openai.Config{IgnoreUnknown: true})
+	for _, field := range []string{`"tools":[{}]`, `"audio":{}`, `"temperature":9`, `"x":1,"x":2`} {
+		if w := post(h, `{"model":"tiny",`+field+`,`+hi2+`}`); w.Code != 400 {
+			t.Errorf("%s: status %d: %s", field, w.Code, w.Body)
+		}
+	}
 }
 
 func object(fields map[string]string) string {
@@ -156,6 +238,22 @@ func TestRefusals(t *testing.T) {
 		{`{"max_tokens ":1}`, "max_tokens ", "unknown_parameter"},
 		{`{"` + strings.Repeat("x", 5000) + `":1}`, strings.Repeat("x", 64) + "...", "unknown_parameter"},
 		{`{"model":"tiny","stream_options":{"include_usage":true},"messages":[` + user + `]}`, "stream_options", "invalid_value"},
+		{`{"model":"tiny","top_logprobs":1,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
+		{`{"model":"tiny","top_logprobs":20,"logprobs":false,"messages":[` + user + `]}`, "top_logprobs", "invalid_value"},
+		{`{"logit_bias":{"x":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"01":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"-1":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"2147483648":1}}`, "logit_bias", "invalid_value"},
+		{`{"logit_bias":{"1":100.5}}`, "logit_bias.1", "invalid_value"},
+		{`{"logit_bias":{"1":false}}`, "logit_bias.1", "invalid_type"},
+		{`{"mirostat":1}`, "mirostat", "unsupported_parameter"},
+		{`{"dry_sequence_breakers":[]}`, "dry_sequence_breakers", "invalid_value"},
+		{`{"dry_sequence_breakers":["a",""]}`, "dry_sequence_breakers[1]", "invalid_value"},
+		{`{"dry_sequence_breakers":["` + strings.Repeat("x", 41) + `"]}`, "dry_sequence_breakers[0]", "invalid_value"},
+		{`{"dry_sequence_breakers":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 65), ",") + `]}`, "dry_sequence_breakers", "invalid_value"},
+		{`{"n":129}`, "n", "invalid_value"},
+		{`{"n_predict":0}`, "n_predict", "invalid_value"},
+		{`{"logprobs":true,"top_logprobs":21}`, "top_logprobs", "invalid_value"},
 		{`{"stream_options":{"nope":true}}`, "stream_options.nope", "unknown_parameter"},
 		{msg(``), "messages", "invalid_value"},
 		{msg(`1`), "messages[0]", "invalid_type"},
@@ -175,6 +273,8 @@ func TestRefusals(t *testing.T) {
 		{msg(`{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"http://169.254.169.254/"}}]}`), "messages[0].content[1].type", "unsupported_parameter"},
 		{msg(`{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}`), "messages[0].content[0].type", "unsupported_parameter"},
 		{msg(`{"role":"user","content":[{"type":"text","text":"x","x":1}]}`), "messages[0].content[0].x", "unknown_parameter"},
+		{`{"service_tier":"best"}`, "service_tier", "invalid_value"},
+		{`{"service_tier":1}`, "service_tier", "invalid_type"},
 		{msg(`{"role":"user","content":"x","name":"bob"}`), "messages[0].name", "unsupported_parameter"},
 		{msg(`{"role":"assistant","content":"x","tool_calls":[{}]}`), "messages[0].tool_calls", "unsupported_parameter"},
 		{msg(`{"role":"assistant","content":"x","refusal":"no"}`), "messages[0].refusal", "unsupported_parameter"},
@@ -206,6 +306,7 @@ func TestHonoured(t *testing.T) {
 	if err := h.SetModels(openai.Model{ID: "tiny", Engine: e, Defaults: defaults}); err != nil {
 		t.Fatal(err)
 	}
+	const tiny = math.SmallestNonzeroFloat32
 	user := []engine.Message{{Role: "user", Content: "Hi"}}
 	for _, tt := range []struct {
 		fields string
@@ -220,6 +321,32 @@ func TestHonoured(t *testing.T) {
 				Temperature: 2, TopP: 0.5, MinP: 0.25, RepeatPenalty: 1.5, PresencePenalty: -2, FrequencyPenalty: 2, TopK: 5,
 			}},
 		},
+		{`"seed":0,"n":3,"n_predict":7,"ignore_eos":true`, engine.ChatRequest{N: 3, MaxTokens: 7, NoEOS: true, Sampling: defaults}},
+		{`"seed":0,"n_predict":-1`, engine.ChatRequest{Sampling: defaults}},
+		{`"seed":0,"n_predict":7,"max_tokens":6`, engine.ChatRequest{MaxTokens: 6, Sampling: defaults}},
+		{
+			`"seed":0,"logit_bias":{"5":-100,"0":1.5},"typical_p":0.5,"top_n_sigma":2,"xtc_probability":0.5,"xtc_threshold":0.2,"mirostat":2,"mirostat_tau":3,` +
+				`"mirostat_eta":0.5,"dynatemp_range":1,"dynatemp_exponent":2,"repeat_last_n":-1,"dry_multiplier":1,"dry_base":2,"dry_allowed_length":3,` +
+				`"dry_penalty_last_n":100,"dry_sequence_breakers":["a","b"]`,
+			engine.ChatRequest{Sampling: engine.Sampling{
+				Temperature: 0.6, TopP: 0.9, TopK: 40, LogitBias: []engine.Bias{{ID: 5, Value: -100}, {ID: 0, Value: 1.5}}, TypicalP: 0.5, TopNSigma: 2,
+				XTCProbability: 0.5, XTCThreshold: 0.2, Mirostat: 2, MirostatTau: 3, MirostatEta: 0.5, DynatempRange: 1, DynatempExponent: 2, RepeatLastN: -1,
+				DRYMultiplier: 1, DRYBase: 2, DRYAllowedLength: 3, DRYLastN: 100, DRYBreakers: []string{"a", "b"},
+			}},
+		},
+		{ // zeros that mean something
+			`"seed":0,"typical_p":0,"top_n_sigma":-1,"xtc_threshold":0,"mirostat_tau":0,"mirostat_eta":0,"dynatemp_exponent":0`,
+			engine.ChatRequest{Sampling: engine.Sampling{
+				Temperature: 0.6, TopP: 0.9, TopK: 40, TypicalP: tiny, XTCThreshold: tiny, MirostatTau: tiny, MirostatEta: tiny, DynatempExponent: tiny,
+			}},
+		},
+		{`"seed":0,"repeat_penalty":1.5,"presence_penalty":1,"frequency_penalty":1,"repeat_last_n":0`, engine.ChatRequest{Sampling: defaults}},
+		{
+			`"seed":0,"dry_penalty_last_n":0,"dry_multiplier":1`,
+			engine.ChatRequest{Sampling: defaults},
+		},
+		{`"seed":0,"logprobs":true`, engine.ChatRequest{Logprobs: true, Sampling: defaults}},
+		{`"seed":0,"logprobs":true,"top_logprobs":20`, engine.ChatRequest{Logprobs: true, TopLogprobs: 20, Sampling: defaults}},
 		{`"seed":0,"max_tokens":5,"stop":"a"`, engine.ChatRequest{MaxTokens: 5, Stop: []string{"a"}, Sampling: defaults}},
 		{`"seed":0,"max_tokens":5,"max_completion_tokens":3,"stop":["a","b"]`, engine.ChatRequest{MaxTokens: 3, Stop: []string{"a", "b"}, Sampling: defaults}},
 	} {
@@ -241,7 +368,7 @@ func TestHonoured(t *testing.T) {
 	}
 
 	body := `{"model":"tiny","messages":[{"role":"system","content":"S"},{"role":"developer","content":"D"},
-		{"role":"user","content":[{"type":"text","text":"a"},{"text":"b\u00e9\ud83d\ude00","type":"text"}]},
+		{"role":"user","content":[{"type":"text","text":"a","prompt_cache_breakpoint":{}},{"text":"b\u00e9\ud83d\ude00","type":"text"}]},
 		{"role":"assistant","content":"ok","refusal":null,"tool_calls":[],"annotations":[],"audio":null,"function_call":null},
 		{"role":"user","content":""}]}`
 	if w := post(h, body); w.Code != 200 {

@@ -15,10 +15,10 @@ type completion struct {
 }
 
 type choice struct {
-	Index        int     `json:"index"`
-	Message      reply   `json:"message"`
-	Logprobs     *string `json:"logprobs"` // always null
-	FinishReason string  `json:"finish_reason"`
+	Index        int       `json:"index"`
+	Message      reply     `json:"message"`
+	Logprobs     *logprobs `json:"logprobs"` // null if not asked for
+	FinishReason string    `json:"finish_reason"`
 }
 
 type reply struct {
@@ -28,16 +28,21 @@ type reply struct {
 }
 
 type usage struct {
-	PromptTokens     int `json:"prompt_tokens"`
-	CompletionTokens int `json:"completion_tokens"`
-	TotalTokens      int `json:"total_tokens"`
+	PromptTokens     int           `json:"prompt_tokens"`
+	CompletionTokens int           `json:"completion_tokens"`
+	TotalTokens      int           `json:"total_tokens"`
+	PromptDetails    promptDetails `json:"prompt_tokens_details"`
+}
+
+type promptDetails struct {
+	CachedTokens int `json:"cached_tokens"`
 }
 
 func usageOf(u *engine.Usage) *usage {
 	if u == nil {
 		return &usage{}
 	}
-	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion}
+	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion, promptDetails{u.Cached}}
 }
 
 // chunk is an event of a stream. Usage is null in all but the last if usage was asked for, absent otherwise.
@@ -56,10 +61,10 @@ type chunkWithUsage struct {
 }
 
 type chunkChoice struct {
-	Index        int     `json:"index"`
-	Delta        any     `json:"delta"` // opening, more or struct{}
-	Logprobs     *string `json:"logprobs"`
-	FinishReason *string `json:"finish_reason"`
+	Index        int       `json:"index"`
+	Delta        any       `json:"delta"` // opening, more or struct{}
+	Logprobs     *logprobs `json:"logprobs"`
+	FinishReason *string   `json:"finish_reason"`
 }
 
 // opening is the first delta: who speaks. more are those with text; the last one is empty.

@@ -32,12 +32,13 @@ const (
 // Level is an instruction set, AQ_LEVEL_*.
 type Level int32
 
-// Levels. Best stands for the highest one that the machine can run.
+// Levels of all architectures. Best stands for the highest one that the machine can run.
 const (
 	LevelBest Level = iota
 	LevelBaseline
 	LevelAVX2
 	LevelAVX512
+	LevelDotprod
 	levelEnd
 )
 
@@ -46,7 +47,7 @@ func (l Level) String() string {
 	if l < 0 || l >= levelEnd {
 		return ""
 	}
-	return [levelEnd]string{"", "baseline", "avx2", "avx512"}[l]
+	return [levelEnd]string{"", "baseline", "avx2", "avx512", "dotprod"}[l]
 }
 
 // CompileMeasure in CompileArgs.Flags asks for the memory sizes only.

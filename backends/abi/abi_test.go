@@ -214,7 +214,7 @@ func TestEnums(t *testing.T) {
 		"AQ_ROPE_HALF": int64(plan.RopeHalf), "AQ_ROPE_NEIGHBOURS": int64(plan.RopeNeighbours),
 		"AQ_ACT_SILU": int64(plan.SiLU), "AQ_ACT_GELU_TANH": int64(plan.GeluTanh), "AQ_ACT_GELU_ERF": int64(plan.GeluErf),
 		"AQ_PRECISION_EXACT": int64(backends.Exact), "AQ_PRECISION_FAST": int64(backends.Fast),
-		"AQ_LEVEL_BEST": int64(abi.LevelBest), "AQ_LEVEL_COUNT": int64(abi.LevelAVX512) + 1,
+		"AQ_LEVEL_BEST": int64(abi.LevelBest), "AQ_LEVEL_COUNT": int64(abi.LevelDotprod) + 1,
 	}
 	var ops []string
 	for i, k := range plan.Kinds() {
@@ -227,7 +227,7 @@ func TestEnums(t *testing.T) {
 	for p := plan.Elements; p <= plan.Scales; p++ {
 		want["AQ_PART_"+strings.ToUpper(p.String())] = int64(p)
 	}
-	for l := abi.LevelBaseline; l <= abi.LevelAVX512; l++ {
+	for l := abi.LevelBaseline; l <= abi.LevelDotprod; l++ {
 		want["AQ_LEVEL_"+strings.ToUpper(l.String())] = int64(l)
 	}
 	for name, value := range want {

@@ -72,7 +72,15 @@ enum { AQ_NORM_RMS = 0, AQ_NORM_LAYER = 1 };                                    
 enum { AQ_ROPE_HALF = 0, AQ_ROPE_NEIGHBOURS = 1 };                                     // plan.RopePairing
 enum { AQ_ACT_SILU = 0, AQ_ACT_GELU_TANH = 1, AQ_ACT_GELU_ERF = 2 };                   // plan.Activation
 enum { AQ_PRECISION_EXACT = 0, AQ_PRECISION_FAST = 1 };                                // backends.Precision
-enum { AQ_LEVEL_BEST = 0, AQ_LEVEL_BASELINE = 1, AQ_LEVEL_AVX2 = 2, AQ_LEVEL_AVX512 = 3, AQ_LEVEL_COUNT = 4 };
+// Levels of all architectures, a higher one with a higher number.
+enum {
+	AQ_LEVEL_BEST = 0,
+	AQ_LEVEL_BASELINE = 1, // what every processor of the architecture has
+	AQ_LEVEL_AVX2 = 2,
+	AQ_LEVEL_AVX512 = 3,
+	AQ_LEVEL_DOTPROD = 4, // arm64
+	AQ_LEVEL_COUNT = 5
+};
 enum { AQ_COMPILE_MEASURE = 1 }; // aq_compile_args.flags: only fill in the memory sizes
 
 // ---- the plan's tables ------------------------------------------------------------------------------------------

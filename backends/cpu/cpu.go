@@ -3,13 +3,7 @@
 // backends/internal/dl only.
 package cpu
 
-import (
-	"embed"
-	"errors"
-)
-
-//go:embed all:lib
-var libraries embed.FS
+import "errors"
 
 // ErrUnsupportedPlatform says that there are no kernels for this operating system and processor family.
 var ErrUnsupportedPlatform = errors.New("cpu: no kernels for this platform")

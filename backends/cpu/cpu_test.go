@@ -217,6 +217,37 @@ func TestKernels(t *testing.T) {
 			if !strings.HasSuffix(name, " "+level) {
 				t.Errorf("kernel %q does not name level %s", name, level)
 			}
+			if cpu.Reason(name) == "" {
+				t.Errorf("kernel %q has no reason", name)
+			}
 		}
 	})
+}
+
+// TestReason: kernels of every kind of scheme have a reason, and what is no kernel has none.
+func TestReason(t *testing.T) {
+	levels(t, func(t *testing.T, level string) {
+		dev := open(t, cpu.Config{Threads: 1, Level: level})
+		for _, name := range []string{"2x8g8", "1x16g8", "1x12g32", "3x5g4og2", "8x8g32"} {
+			scheme, err := plan.ParseScheme(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			model := tiny
+			model.scheme = scheme
+			prog, err := dev.Compile(model.plan(), tinyOptions())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range prog.Kernels() {
+				if cpu.Reason(name) == "" {
+					t.Errorf("kernel %q has no reason", name)
+				}
+			}
+			prog.Close()
+		}
+	})
+	if cpu.Reason("go 2x8g8") != "" || cpu.Reason("") != "" {
+		t.Error("a reason for no kernel")
+	}
 }

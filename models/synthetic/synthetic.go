@@ -65,16 +65,11 @@ func parseScheme(text string) (weights, error) {
 	case "q8_0":
 		return weights{dense: plan.Q8_0}, nil
 	}
-	w := weights{aqlm: true, dense: plan.F16, scheme: plan.Scheme{OutGroup: 1}}
-	s := &w.scheme
-	// What was not understood shows in the spelling.
-	if n, _ := fmt.Sscanf(text, "%dx%dg%dog%d", &s.Codebooks, &s.Bits, &s.InGroup, &s.OutGroup); n < 3 || s.String() != text {
-		return w, fmt.Errorf("synthetic: scheme %.40q: must be KxBgG (codebooks x bits g in group), as in 2x8g8, or f16 or q8_0", text)
+	scheme, err := plan.ParseScheme(text)
+	if err != nil {
+		return weights{}, fmt.Errorf("synthetic: %w; f16 and q8_0 are dense", err)
 	}
-	if err := s.Validate(); err != nil {
-		return w, fmt.Errorf("synthetic: scheme %s: %w", text, err)
-	}
-	return w, nil
+	return weights{aqlm: true, dense: plan.F16, scheme: scheme}, nil
 }
 
 // configOf adds to a shape's config what a compressed checkpoint has besides.

@@ -117,8 +117,12 @@ func (a *app) afterword(q ask, got answered) {
 		return
 	}
 	u := got.usage
-	a.tell("prompt %s in %s (%s), answer %s in %s (%s), first text after %s, seed %d",
-		plural(u.Prompt, "token"), seconds(u.PrefillTime), rate(u.Prompt, u.PrefillTime),
+	cached := ""
+	if u.Cached > 0 {
+		cached = fmt.Sprintf(", %d of them cached,", u.Cached)
+	}
+	a.tell("prompt %s%s in %s (%s), answer %s in %s (%s), first text after %s, seed %d",
+		plural(u.Prompt, "token"), cached, seconds(u.PrefillTime), rate(u.Prompt-u.Cached, u.PrefillTime),
 		plural(u.Completion, "token"), seconds(u.DecodeTime), rate(u.Completion-1, u.DecodeTime),
 		seconds(got.first), got.seed)
 }

@@ -17,7 +17,7 @@ func TestBench(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &results); err != nil {
 		t.Fatal(err)
 	}
-	if len(results) != 2 || results[0].Prompt != 40 || results[0].Depth != 0 || results[1].Gen != 10 || results[1].Depth != 30 {
+	if len(results) != 2 || results[0].Prompt != 40 || results[0].Depth != 30 || results[1].Gen != 10 || results[1].Depth != 30 {
 		t.Fatalf("%+v", results)
 	}
 	for _, r := range results {
@@ -25,13 +25,33 @@ func TestBench(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	table, _ := succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-r", "1")
+	table, _ := succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-r", "1", "--no-warmup")
 	if !strings.Contains(table, "| tg10 |") || strings.Contains(table, "pp") {
 		t.Errorf("%s", table)
 	}
 	table, _ = succeed(t, "", "bench", dir, "-p", "0", "-n", "10", "-d", "20", "-r", "1")
 	if !strings.Contains(table, "| tg10 @ d20 |") {
 		t.Errorf("%s", table)
+	}
+}
+
+// TestBenchLists: flags take lists, all combinations run, in llama-bench's order.
+func TestBenchLists(t *testing.T) {
+	stdout, _ := succeed(t, "", "bench", tinyModel(t, true), "-p", "8-16*2,0", "-n", "2", "-n", "3", "-d", "0,2000", "-t", "1,2", "-r", "1", "-o", "jsonl")
+	var got []string
+	for line := range strings.Lines(stdout) {
+		var r benchResult
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(r.Threads, r.Depth, r.Prompt, r.Gen))
+	}
+	want := []string{
+		"1 0 8 0", "1 0 16 0", "1 0 0 2", "1 0 0 3", "1 2000 8 0", "1 2000 16 0", "1 2000 0 2", "1 2000 0 3",
+		"2 0 8 0", "2 0 16 0", "2 0 0 2", "2 0 0 3", "2 2000 8 0", "2 2000 16 0", "2 2000 0 2", "2 2000 0 3",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -10,25 +10,34 @@ import (
 	"time"
 )
 
-// writeBench prints results as a Markdown table, as JSON, or as CSV with the JSON's names above its columns.
-func writeBench(w io.Writer, format string, results []benchResult) error {
+// writeResults prints structs: as JSON in an array or one a line, as CSV with the JSON's names above its columns, or the
+// way that markdown does.
+func writeResults[T any](w io.Writer, format string, results []T, markdown func(io.Writer, []T) error) error {
 	switch format {
 	case "json":
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(results)
+	case "jsonl":
+		enc := json.NewEncoder(w)
+		for _, r := range results {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "csv":
-		return csvBench(w, results)
+		return writeCSV(w, results)
 	}
-	return printBench(w, results)
+	return markdown(w, results)
 }
 
-// csvBench leaves out the single samples, which are no column.
-func csvBench(w io.Writer, results []benchResult) error {
+// writeCSV leaves out lists, such as single samples, which are no column.
+func writeCSV[T any](w io.Writer, results []T) error {
 	out := csv.NewWriter(w)
 	row := func(cell func(f reflect.StructField, i int) string) error {
 		var cells []string
-		t := reflect.TypeFor[benchResult]()
+		t := reflect.TypeFor[T]()
 		for i := range t.NumField() {
 			if f := t.Field(i); f.Type.Kind() != reflect.Slice {
 				cells = append(cells, cell(f, i))

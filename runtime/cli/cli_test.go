@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,6 +178,33 @@ func TestDoctor(t *testing.T) {
 	code, text, _ := invoke(t, "", "doctor", "-v")
 	if code != 0 || !strings.Contains(text, "chosen     "+d.Chosen) {
 		t.Errorf("exit %d:\n%s", code, text)
+	}
+}
+
+// TestDoctorKernels: every matrix of a model has a kernel, and the cpu backend's choice a reason.
+func TestDoctorKernels(t *testing.T) {
+	stdout, _ := succeed(t, "", "doctor", tinyModel(t, true), "--json", "--precision", "fast")
+	var d diagnosis
+	if err := json.Unmarshal([]byte(stdout), &d); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, k := range d.Kernels {
+		counts[fmt.Sprintf("%dx%d %s", k.Rows, k.Cols, k.Encoding)] += k.Count
+		if k.Kernel == "" || d.Chosen == "cpu" && k.Why == "" {
+			t.Errorf("%+v", k)
+		}
+	}
+	want := map[string]int{"32x32 1x8g8": 2, "16x32 1x8g8": 2, "64x32 1x8g8": 2, "32x64 1x8g8": 1, "259x32 bf16": 1}
+	if !maps.Equal(counts, want) || !strings.Contains(d.Compiled, "tiny-1x8g8 on ") || !strings.HasSuffix(d.Compiled, ", fast") {
+		t.Errorf("%q: %v", d.Compiled, counts)
+	}
+	text, _ := succeed(t, "", "doctor", tinyModel(t, true))
+	if !strings.Contains(text, "             1 x 259x32 ") {
+		t.Errorf("%s", text)
+	}
+	if code, _, stderr := invoke(t, "", "doctor", "./no-such-model"); code != exitFailure || !strings.Contains(stderr, "no-such-model") {
+		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
 

@@ -42,11 +42,15 @@ func writeFlags(w io.Writer) error {
 		if k.env != "" {
 			env = "`" + k.env + "`"
 		}
-		if s := fmt.Sprint(k.def); def == "" && s != "false" && s != "[]" {
+		if s := strings.Trim(fmt.Sprint(k.def), "[]"); def == "" && s != "false" {
 			def = s
 		}
+		help := k.help
+		if k.listIn != "" {
+			help += "; " + k.listIn + " takes several"
+		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
-			flag, env, cell(def), cell(k.rangeText()), cell(k.help), strings.Join(users[k.name], ", "))
+			flag, env, cell(def), cell(k.rangeText()), cell(help), strings.Join(users[k.name], ", "))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -150,7 +154,7 @@ func TestKnobs(t *testing.T) {
 			t.Errorf("no command has --%s", k.name)
 		}
 		set := pflag.NewFlagSet("", pflag.ContinueOnError)
-		k.addTo(set)
+		k.addTo(set, "")
 		f := set.Lookup(k.name)
 		if f == nil {
 			t.Errorf("--%s: no flag for a default of type %T", k.name, k.def)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,10 @@ type diagnosis struct {
 	Backends  []backendReport `json:"backends"`
 	Levels    []levelReport   `json:"levels"`
 	Chosen    string          `json:"chosen"`
+	Level     string          `json:"level"`
 	Model     string          `json:"embedded_model,omitempty"`
+	Compiled  string          `json:"kernels_of,omitempty"` // the model that the kernels are for, and how it would run
+	Kernels   []kernelReport  `json:"kernels,omitempty"`
 	Features  []string        `json:"cpu_features"`
 }
 
@@ -53,14 +57,22 @@ type levelReport struct {
 
 func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Tell what this machine has and which backend will run",
-		Long:    "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.",
-		Example: "  aquifer doctor -v",
+		Use:   "doctor [MODEL]",
+		Short: "Tell what this machine has and which backend will run",
+		Long: "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.\n" +
+			"With MODEL, or with -v for the embedded one, it also says which kernel multiplies the matrices of each shape and\n" +
+			"encoding, and when it is chosen; aquifer bench --kernels tells how fast those are.",
+		Example: "  aquifer doctor -v\n  aquifer doctor ./Llama-3.2-1B-Instruct-AQLM --level avx2",
 	}
-	addKnobs(cmd, []string{"verbose", "json"})
-	return command(cmd, 0, 0, func(s settings, _ []string) error {
+	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision"})
+	return command(cmd, 0, 1, func(s settings, args []string) error {
 		d := diagnose()
+		if path := argument(args); path != "" || s.boolean("verbose") && d.Model != "" {
+			var err error
+			if d.Compiled, d.Kernels, err = a.reportKernels(s, path); err != nil {
+				return err
+			}
+		}
 		if s.boolean("json") {
 			enc := json.NewEncoder(a.out)
 			enc.SetIndent("", "  ")
@@ -76,18 +88,21 @@ func diagnose() diagnosis {
 		CPU: cpuid.CPU.BrandName, Cores: cpuid.CPU.PhysicalCores, Logical: runtime.NumCPU(),
 		Usable: runtime.GOMAXPROCS(0), Threads: cpu.DefaultThreads(), Features: cpuid.CPU.FeatureSet(),
 	}
-	if d.CPU == "" {
-		d.CPU = "unknown"
-	}
 	d.Memory, d.Available = memory()
 	for _, l := range cpu.Levels() {
 		d.Levels = append(d.Levels, levelReport{l.Name, l.OK, l.Why})
 	}
 	c, err := cpu.Open(cpu.Config{})
+	if d.CPU == "" && err == nil {
+		d.CPU = c.Info().Device
+	}
+	if d.CPU == "" {
+		d.CPU = "unknown"
+	}
 	d.Backends = append(d.Backends, reportBackend("cpu", c, err), reportBackend("ref", ref.New(1), nil))
 	for _, b := range d.Backends {
 		if b.OK {
-			d.Chosen = b.Name
+			d.Chosen, d.Level = b.Name, b.Level
 			break
 		}
 	}
@@ -134,7 +149,7 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 			row("", "level %s, kernel library %s", r.Level, r.BuildID)
 		}
 	}
-	row("chosen", "%s", d.Chosen)
+	row("chosen", "%s, level %s%s", d.Chosen, d.Level, d.whyLevel())
 	if d.Model == "" {
 		row("model", "none embedded")
 	} else {
@@ -143,8 +158,26 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 	if verbose {
 		row("features", "%s", strings.Join(d.Features, " "))
 	}
+	if d.Compiled != "" {
+		row("kernels", "%s", d.Compiled)
+	}
+	for _, k := range d.Kernels {
+		fmt.Fprintf(&b, "%14d x %-12s %s\n", k.Count, fmt.Sprintf("%dx%d", k.Rows, k.Cols), strings.Trim(k.Kernel+": "+k.Why, ": "))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// whyLevel says why the chosen backend runs on its level and not on the next.
+func (d diagnosis) whyLevel() string {
+	i := slices.IndexFunc(d.Levels, func(l levelReport) bool { return l.Name == d.Level })
+	switch {
+	case i < 0:
+		return ""
+	case i == len(d.Levels)-1:
+		return ", the highest there is"
+	}
+	return fmt.Sprintf(": %s %s", d.Levels[i+1].Name, d.Levels[i+1].Why)
 }
 
 func verdict(ok bool, why string) string {

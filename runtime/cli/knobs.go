@@ -18,10 +18,11 @@ import (
 type knob struct {
 	name, short string
 	env         string   // empty for none
-	def         any      // default; its type is the flag's: string, int, float64, bool, time.Duration or []string
+	def         any      // default; its type is the flag's: string, int, float64, bool, time.Duration, []string or []int
 	defText     string   // says what happens without the flag, where the default value does not
 	min, max    float64  // inclusive range of a number that is given; both 0 for any
 	oneOf       []string // the allowed values of a string
+	listIn      string   // the command in which an int becomes []int
 	help        string
 }
 
@@ -30,7 +31,7 @@ var knobs = []knob{
 	{name: "model", short: "m", def: "", defText: "the embedded model", help: "checkpoint folder or GGUF file"},
 	{name: "backend", def: "auto", oneOf: []string{"auto", "cpu", "ref"}, help: "what runs the model; auto takes cpu, or ref where there are no kernels"},
 	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
-	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, help: "threads of the backend"},
+	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
 	{name: "precision", def: "exact", oneOf: []string{"exact", "fast"}, help: "arithmetic of products with compressed weights"},
 	{name: "kv", def: "f16", oneOf: []string{"f32", "f16"}, help: "type of cached keys and values"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
@@ -54,19 +55,28 @@ var knobs = []knob{
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
+	{name: "unknown-fields", def: "refuse", oneOf: []string{"refuse", "ignore"}, help: "what to do with a request that has a field which does not exist"},
 
 	// The other commands.
 	{name: "json", def: false, help: "print JSON"},
 	{name: "verbose", short: "v", def: false, help: "print more"},
 	{name: "embedding", def: "f16", oneOf: []string{"f16", "q8_0"}, help: "type of the embedding and the head in the file: f16 keeps them, q8_0 halves them"},
 	{name: "force", def: false, help: "replace the output file if it exists"},
-	{name: "n-prompt", short: "p", def: 512, max: 1 << 20, help: "tokens of the prefill test; 0 leaves it out"},
-	{name: "n-gen", short: "n", def: 128, max: 1 << 20, help: "tokens of the decode test; 0 leaves it out"},
+	{name: "n-prompt", short: "p", def: []int{512}, max: 1 << 20, help: "tokens of the prefill test; 0 leaves it out"},
+	{name: "n-gen", short: "n", def: []int{128}, max: 1 << 20, help: "tokens of the decode test; 0 leaves it out"},
 	{name: "repetitions", short: "r", def: 5, min: 1, max: 1000, help: "measurements of each test"},
-	{name: "n-depth", short: "d", def: 0, max: 1 << 20, help: "tokens that the context holds before the decode test"},
+	{name: "no-warmup", def: false, help: "do not run each test once before it counts"},
+	{name: "n-depth", short: "d", def: []int{0}, max: 1 << 20, help: "tokens that the context holds before a test"},
 	{name: "synthetic", def: "", help: "SHAPE:SCHEME instead of a model: a published shape with random weights, made on the spot"},
+	{name: "kernels", def: false, help: "measure single products on cold weights instead of a model"},
+	{name: "shapes", def: "4096x4096", help: "ROWSxCOLS of the matrices of --kernels, separated by commas"},
+	{
+		name: "encodings", def: "2x8g8,1x16g8,1x8g8,4x8g8,8x8g32,1x16g16,1x15g8,2x16g8,f16,q8_0",
+		help: "their encodings, separated by commas: KxBgG, f32, f16, bf16, q8_0",
+	},
+	{name: "batch", short: "b", def: []int{1, 4, 8, 64, 512}, min: 1, max: 1 << 14, help: "their rows of input: tokens of a step"},
 	{name: "plan-only", def: false, help: "say what memory the model takes and end; exit 1 if there is less"},
-	{name: "output", short: "o", def: "md", oneOf: []string{"md", "json", "csv"}, help: "format of the result"},
+	{name: "output", short: "o", def: "md", oneOf: []string{"md", "json", "jsonl", "csv"}, help: "format of the result"},
 	{name: "file", short: "f", def: "", help: "UTF-8 text to measure with; - is stdin"},
 	{name: "window", def: 512, min: 4, max: 1 << 20, help: "tokens of a window; the second half of each counts"},
 	{name: "windows", def: 0, defText: "all of the text", max: 1 << 30, help: "measure the first N windows only"},
@@ -125,7 +135,11 @@ func (k knob) rangeText() string {
 
 func number(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 
-func (k knob) addTo(set *pflag.FlagSet) {
+// addTo gives the named command the flag.
+func (k knob) addTo(set *pflag.FlagSet, command string) {
+	if d, ok := k.def.(int); ok && k.listIn == command {
+		k.def = []int{d}
+	}
 	switch d := k.def.(type) {
 	case string:
 		set.StringP(k.name, k.short, d, k.usage())
@@ -139,6 +153,8 @@ func (k knob) addTo(set *pflag.FlagSet) {
 		set.DurationP(k.name, k.short, d, k.usage())
 	case []string:
 		set.StringArrayP(k.name, k.short, d, k.usage())
+	case []int:
+		set.VarP(&intList{values: d}, k.name, k.short, k.usage())
 	}
 }
 
@@ -147,13 +163,16 @@ func addKnobs(cmd *cobra.Command, groups ...[]string) {
 	set := cmd.Flags()
 	set.SortFlags = false
 	for _, name := range slices.Concat(groups...) {
-		findKnob(name).addTo(set)
+		findKnob(name).addTo(set, cmd.Name())
 	}
 }
 
 // settings are a command's flags after readKnobs. Asking for a flag that the command does not have is a programming
 // error and panics.
-type settings struct{ set *pflag.FlagSet }
+type settings struct {
+	set  *pflag.FlagSet
+	pick map[string]int // of flags that take several numbers: the one at work
+}
 
 // readKnobs takes flags that were not given from the environment and checks every value against the table.
 func readKnobs(set *pflag.FlagSet) (settings, error) {
@@ -173,7 +192,7 @@ func readKnobs(set *pflag.FlagSet) (settings, error) {
 			return settings{}, usageErrorf("%s %w", source, err)
 		}
 	}
-	return settings{set}, nil
+	return settings{set: set}, nil
 }
 
 // check verifies a value in its printed form.
@@ -184,9 +203,11 @@ func (k knob) check(value string) error {
 	if k.min == 0 && k.max == 0 {
 		return nil
 	}
-	x, err := strconv.ParseFloat(value, 64)
-	if err != nil || !(x >= k.min && x <= k.max) {
-		return fmt.Errorf("is %s, must be %s", value, k.rangeText())
+	for number := range strings.SplitSeq(value, ",") {
+		x, err := strconv.ParseFloat(number, 64)
+		if err != nil || !(x >= k.min && x <= k.max) {
+			return fmt.Errorf("is %s, must be %s", number, k.rangeText())
+		}
 	}
 	return nil
 }
@@ -195,11 +216,17 @@ func (k knob) check(value string) error {
 func (s settings) given(name string) bool { return s.set.Changed(name) }
 
 func (s settings) str(name string) string             { return must(s.set.GetString(name)) }
-func (s settings) integer(name string) int            { return must(s.set.GetInt(name)) }
 func (s settings) float(name string) float64          { return must(s.set.GetFloat64(name)) }
 func (s settings) boolean(name string) bool           { return must(s.set.GetBool(name)) }
 func (s settings) duration(name string) time.Duration { return must(s.set.GetDuration(name)) }
 func (s settings) list(name string) []string          { return must(s.set.GetStringArray(name)) }
+
+func (s settings) integer(name string) int {
+	if n, ok := s.pick[name]; ok {
+		return n
+	}
+	return must(s.set.GetInt(name))
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -153,11 +153,16 @@ func threads(s settings) int {
 
 // openBackend opens the backend that was asked for. fallback reports that ref may take its place.
 func (a *app) openBackend(s settings) (b backends.Backend, fallback bool, err error) {
+	return a.openLevel(s, s.str("level"))
+}
+
+// openLevel is openBackend with a level of the caller's choice.
+func (a *app) openLevel(s settings, level string) (b backends.Backend, fallback bool, err error) {
 	name := s.str("backend")
 	if name == "ref" {
 		return ref.New(threads(s)), false, nil
 	}
-	b, err = cpu.Open(cpu.Config{Threads: s.integer("threads"), Level: s.str("level")})
+	b, err = cpu.Open(cpu.Config{Threads: s.integer("threads"), Level: level})
 	switch {
 	case err == nil:
 		return b, name == "auto", nil

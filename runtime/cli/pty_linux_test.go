@@ -259,7 +259,7 @@ func TestChatInterrupt(t *testing.T) {
 }
 
 func TestOneShotOnTerminal(t *testing.T) {
-	s, cmd := start(t, "run", tinyModel(t, false), "--context", "60000", "--temperature", "1", "--seed", "3", "talk for ever")
+	s, cmd := start(t, "run", tinyModel(t, false), "--context", "60000", "--max-tokens", "0", "--temperature", "1", "--seed", "3", "talk for ever")
 	s.expect("tiny-1x8g8, 1x8g8")
 	s.expect("\r\n")
 	for deadline := time.Now().Add(20 * time.Second); len(s.after()) < 200; time.Sleep(time.Millisecond) {

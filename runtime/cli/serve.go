@@ -25,7 +25,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Example: "  aquifer serve ./Llama-3.2-1B-Instruct-AQLM --parallel 4\n" +
 			"  AQUIFER_API_KEY=secret aquifer serve --addr 0.0.0.0:8750",
 	}
-	addKnobs(cmd, modelKnobs, []string{"addr", "key", "parallel", "queue", "queue-timeout"}, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {
@@ -56,7 +56,9 @@ func (a *app) serve(s settings, path string) error {
 	if err != nil {
 		return err
 	}
-	server, err := api.New(api.Config{Key: s.str("key"), Log: slog.New(slog.NewTextHandler(a.err, nil))})
+	server, err := api.New(api.Config{
+		Key: s.str("key"), Log: slog.New(slog.NewTextHandler(a.err, nil)), IgnoreUnknown: s.str("unknown-fields") == "ignore",
+	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

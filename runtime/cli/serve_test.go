@@ -151,6 +151,18 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestServeUnknownFields: one server refuses a field that does not exist, the other does not.
+func TestServeUnknownFields(t *testing.T) {
+	const ask = `{"model":"tiny-1x8g8","messages":[{"role":"user","content":"hello"}],"max_tokens":2,"made_up":1}`
+	for value, want := range map[string]int{"refuse": 400, "ignore": 200} {
+		base, _, _ := startServer(t, tinyModel(t, false), "--unknown-fields", value, "--context", "100")
+		var answer any
+		if code := get(t, "POST", base+"/v1/chat/completions", ask, &answer); code != want {
+			t.Errorf("%s: status %d: %v", value, code, answer)
+		}
+	}
+}
+
 func TestServeRefuses(t *testing.T) {
 	dir := tinyModel(t, true)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

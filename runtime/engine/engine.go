@@ -81,7 +81,9 @@ type Stats struct {
 	Running, Queued  int
 	KVBlocks, KVFree int
 	Steps            int64
+	KVKnown          int   // blocks, free or not, whose contents could be used again
 	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
+	Reused           int64 // tokens of prompts that were not run, because they were cached
 	Finished         int64 // requests by how they ended, this and the next four
 	Cancelled        int64
 	Expired          int64 // queue timeout or deadline
@@ -97,6 +99,7 @@ type Engine struct {
 	eos      []int32 // ids that end an answer, ascending
 	bos      int32   // what a chat prompt must start with; -1 for nothing
 	longFrom int     // of the plan
+	kvBlocks int     // of the pool
 	prog     backends.Program
 	pool     *kv.Pool
 	closed   chan struct{} // the loop has ended
@@ -144,7 +147,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom()}
+	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom(), kvBlocks: fitted.blocks}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
@@ -242,7 +245,7 @@ func (e *Engine) Stats() Stats {
 	defer e.mu.Unlock()
 	s := e.stats
 	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
-	s.KVBlocks, s.KVFree = e.pool.Total(), e.pool.Free()
+	s.KVBlocks, s.KVFree, s.KVKnown = e.pool.Total(), e.pool.Free(), e.pool.Known()
 	return s
 }
 
@@ -251,7 +254,7 @@ func (e *Engine) Stats() Stats {
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
-	e.failAll(ErrClosed, func(q *sequence) bool { return !q.Running() })
+	e.failAll(ErrClosed, func(r *request) bool { return !r.begun })
 	e.work.Broadcast()
 	e.mu.Unlock()
 	var cut error
@@ -262,61 +265,13 @@ func (e *Engine) Close(ctx context.Context) error {
 		if e.sched.Running() > 0 {
 			cut = ctx.Err()
 		}
-		e.failAll(ErrClosed, func(*sequence) bool { return true })
+		e.failAll(ErrClosed, func(*request) bool { return true })
 		e.work.Broadcast()
 		e.mu.Unlock()
 		<-e.closed
 	}
 	e.shutdown.Do(func() { e.closeErr = e.prog.Close() })
 	return errors.Join(cut, e.closeErr)
-}
-
-// failAll fails the sequences that match. Engine.mu is held.
-func (e *Engine) failAll(err error, match func(*sequence) bool) {
-	var list []*sequence
-	e.sched.All(func(s *sched.Seq) {
-		if q := s.Owner.(*sequence); match(q) {
-			list = append(list, q)
-		}
-	})
-	for _, q := range list {
-		e.end(q, err)
-	}
-}
-
-// end takes a sequence out, with an error for its stream unless that has its end. Engine.mu is held.
-func (e *Engine) end(q *sequence, err error) {
-	if q.ended {
-		return
-	}
-	if q.stream.fail(err) {
-		switch {
-		case errors.Is(err, context.Canceled):
-			e.stats.Cancelled++
-		case errors.Is(err, ErrQueueTimeout), errors.Is(err, context.DeadlineExceeded):
-			e.stats.Expired++
-		default:
-			e.stats.Failed++
-		}
-	} else if e.stepping && q.Running() {
-		return // complete, and the loop is about to say so
-	}
-	e.release(q)
-}
-
-// release forgets a sequence whose stream has its end. Engine.mu is held.
-func (e *Engine) release(q *sequence) {
-	q.ended = true
-	q.unwatch()
-	q.stream.cancel()
-	if e.stepping && q.Running() {
-		return // its blocks are in use; the loop releases them after the step
-	}
-	e.sched.End(&q.Seq)
-	if q.sampler != nil {
-		e.loop.samplers = append(e.loop.samplers, q.sampler)
-		q.sampler = nil
-	}
 }
 
 // run is the loop. A panic in it, from whatever it calls, ends the engine but not the process.
@@ -330,26 +285,6 @@ func (e *Engine) run() {
 	}()
 	for e.step() {
 	}
-}
-
-// abandon fails all requests after a panic. What the panic left of the scheduler is not trusted any more: streams are
-// ended one by one, and an empty scheduler takes its place.
-func (e *Engine) abandon() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.broken, e.stepping = true, false
-	e.stats.Panics++
-	e.sched.All(func(s *sched.Seq) {
-		q := s.Owner.(*sequence)
-		if q.stream.fail(ErrBroken) {
-			e.stats.Failed++
-		}
-		q.ended = true
-		q.unwatch()
-		q.stream.cancel()
-	})
-	e.pool = kv.NewPool(e.pool.Total())
-	e.sched = e.newScheduler()
 }
 
 // newScheduler returns a scheduler for the engine's pool.

@@ -96,12 +96,12 @@ func TestSampled(t *testing.T) {
 	prompt := randomPrompt(rand.New(rand.NewPCG(3, 3)), 70)
 	const n = 40
 	want := func(p Sampling) string {
-		s := sample.New(p, vocab)
+		s := sample.New(p, sample.Vocab{Size: vocab, Text: testTokenizer().Text})
 		s.Prompt(prompt)
 		tokens, logits := slices.Clone(prompt), make([]float32, vocab)
 		for range n {
 			b.model(logits, len(tokens), func(q int) int32 { return tokens[q] })
-			tokens = append(tokens, s.Sample(logits))
+			tokens = append(tokens, s.Sample(logits, nil))
 			s.Accept(tokens[len(tokens)-1])
 		}
 		return decoded(tokens[len(prompt):])
@@ -111,8 +111,13 @@ func TestSampled(t *testing.T) {
 		var params []Sampling
 		for seed := range uint64(8) {
 			p := Sampling{Temperature: 1, TopP: 0.9, Seed: seed}
-			if seed%2 == 0 {
+			switch seed % 4 {
+			case 0:
 				p.RepeatPenalty, p.FrequencyPenalty = 3, 1
+			case 1:
+				p.DRYMultiplier, p.DRYAllowedLength, p.XTCProbability, p.XTCThreshold = 2, 1, 0.5, 0.001
+			case 2:
+				p.Mirostat, p.LogitBias = 2, []sample.Bias{{ID: 'a', Value: 2}}
 			}
 			params = append(params, p)
 			streams = append(streams, generate(t, e, t.Context(), Request{Prompt: prompt, MaxTokens: n, Sampling: p}))
@@ -220,7 +225,13 @@ func TestBadRequests(t *testing.T) {
 		"negative id":    {Request{Prompt: []int32{-1}}, "prompt"},
 		"id too high":    {Request{Prompt: []int32{vocab}}, "prompt"},
 		"max_tokens":     {Request{Prompt: ok, MaxTokens: -1}, "max_tokens"},
+		"untimed":        {Request{Prompt: ok, Untimed: 1}, "untimed"},
 		"temperature":    {Request{Prompt: ok, Sampling: Sampling{Temperature: 3}}, "temperature"},
+		"logit_bias":     {Request{Prompt: ok, Sampling: Sampling{LogitBias: []sample.Bias{{ID: vocab}}}}, "logit_bias"},
+		"top_logprobs":   {Request{Prompt: ok, Logprobs: true, TopLogprobs: 21}, "top_logprobs"},
+		"n":              {Request{Prompt: ok, N: MaxChoices + 1}, "n"},
+		"n negative":     {Request{Prompt: ok, N: -1}, "n"},
+		"top alone":      {Request{Prompt: ok, TopLogprobs: 1}, "top_logprobs"},
 		"empty stop":     {Request{Prompt: ok, Stop: []string{"a", ""}}, "stop"},
 		"long stop":      {Request{Prompt: ok, Stop: []string{strings.Repeat("x", maxStopBytes+1)}}, "stop"},
 		"many stops":     {Request{Prompt: ok, Stop: slices.Repeat([]string{"x"}, maxStops+1)}, "stop"},
@@ -289,5 +300,26 @@ func TestInfo(t *testing.T) {
 	if i.ID != "fake" || i.Context != 256 || i.KVTokens != 3*256 || i.MaxSeqs != 3 || i.StepTokens != DefaultStepTokens ||
 		i.KV != plan.F16 || i.Vocab != vocab || i.Backend.Name != "fake" || i.Memory.Total() != 5000+24*1000 {
 		t.Errorf("%+v", i)
+	}
+}
+
+// TestUntimed: the steps before the cut count for nothing, and the answer is the same.
+func TestUntimed(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	b := &fakeBackend{delay: delay}
+	e := start(t, b, func(c *Config) { c.StepTokens = 8 })
+	prompt := randomPrompt(rand.New(rand.NewPCG(1, 1)), 30)
+	for _, untimed := range []int{0, 29} {
+		s, err := e.Generate(t.Context(), Request{Prompt: prompt, MaxTokens: 3, Untimed: untimed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, last, err := read(t, s)
+		if err != nil || text != decoded(b.greedy(prompt, 3)) {
+			t.Errorf("%d untimed: %q, %v", untimed, text, err)
+		}
+		if steps := last.Usage.PrefillTime / delay; (steps < 4) != (untimed > 0) {
+			t.Errorf("%d of 30 tokens untimed: the rest took %v", untimed, last.Usage.PrefillTime)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"aquifer/models"
 	"aquifer/models/checkpoint"
 	"aquifer/models/modeltest"
+	"aquifer/runtime/kv"
 	"aquifer/runtime/plan"
 	"aquifer/tokenizer"
 )
@@ -102,25 +103,30 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			e, want := goldenEngine(t, tt.model, func(c *Config) { c.MaxSeqs, c.StepTokens = tt.seqs, tt.step })
-			var streams []*Stream
-			for _, p := range want.Prompts {
-				streams = append(streams, generate(t, e, t.Context(), Request{Prompt: p.IDs, MaxTokens: len(p.GreedyIDs), Key: "k"}))
-			}
-			for i, p := range want.Prompts {
-				text, last, err := read(t, streams[i])
-				if err != nil {
-					t.Fatal(err)
+			for round := range 2 { // the second finds the first in the cache
+				var streams []*Stream
+				for _, p := range want.Prompts {
+					streams = append(streams, generate(t, e, t.Context(), Request{Prompt: p.IDs, MaxTokens: len(p.GreedyIDs), Key: "k"}))
 				}
-				var ids []int32
-				for _, f := range strings.Fields(text) {
-					n, err := strconv.Atoi(f)
+				for i, p := range want.Prompts {
+					text, last, err := read(t, streams[i])
 					if err != nil {
 						t.Fatal(err)
 					}
-					ids = append(ids, int32(n))
-				}
-				if !slices.Equal(ids, p.GreedyIDs) || last.Finish != FinishLength {
-					t.Errorf("prompt of %d: %v, want %v", len(p.IDs), ids, p.GreedyIDs)
+					var ids []int32
+					for _, f := range strings.Fields(text) {
+						n, err := strconv.Atoi(f)
+						if err != nil {
+							t.Fatal(err)
+						}
+						ids = append(ids, int32(n))
+					}
+					if !slices.Equal(ids, p.GreedyIDs) || last.Finish != FinishLength {
+						t.Errorf("prompt of %d: %v, want %v", len(p.IDs), ids, p.GreedyIDs)
+					}
+					if reused := (len(p.IDs) - 1) / kv.BlockSize * kv.BlockSize * round; last.Usage.Cached != reused && !e.mayTurn(len(p.IDs), len(p.IDs)+len(ids)) {
+						t.Errorf("prompt of %d, round %d: %d tokens were cached, want %d", len(p.IDs), round, last.Usage.Cached, reused)
+					}
 				}
 			}
 			waitIdle(t, e)

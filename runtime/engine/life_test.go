@@ -305,7 +305,7 @@ func TestHammer(t *testing.T) {
 	wg.Wait()
 	waitIdle(t, e)
 	s := e.Stats()
-	if s.Finished == 0 || s.Cancelled == 0 || s.Finished+s.Cancelled != accepted.Load() || s.Expired+s.Failed+s.Panics != 0 {
+	if s.Finished == 0 || s.Cancelled == 0 || s.Finished+s.Cancelled != accepted.Load() || s.Expired+s.Failed+s.Panics != 0 || s.Reused == 0 {
 		t.Errorf("%d requests: %+v", accepted.Load(), s)
 	}
 	if err := e.Close(t.Context()); err != nil {
@@ -330,6 +330,14 @@ func hammer(t *testing.T, e *Engine, b *fakeBackend, rng *rand.Rand, key string,
 	defer cancel()
 	r := Request{Prompt: randomPrompt(rng, 1+rng.IntN(100)), MaxTokens: 1 + rng.IntN(60), Key: key}
 	want, finish := decoded(b.greedy(r.Prompt, r.MaxTokens)), FinishLength
+	if rng.IntN(2) == 0 { // begins as others do
+		copy(r.Prompt, randomPrompt(rand.New(rand.NewPCG(0, uint64(rng.IntN(2)))), 100))
+		want = decoded(b.greedy(r.Prompt, r.MaxTokens))
+	}
+	if rng.IntN(4) == 0 {
+		hammerChoices(t, e, b, rng, r, accepted)
+		return
+	}
 	if rng.IntN(3) == 0 {
 		r.Prompt, r.MaxTokens, r.Stop = scripted(0), 0, []string{"STOP", "ba"}
 		want, finish = strings.Repeat("ab€", 30), FinishStop

@@ -16,6 +16,7 @@ import (
 type loopState struct {
 	step     backends.Step
 	work     []sched.Work
+	copies   []sched.Copy
 	open     []bool // by work: the sequence wants its logits
 	done     []bool // by work: the answer is complete
 	text     []byte
@@ -50,15 +51,19 @@ func (e *Engine) gather() bool {
 			if errors.Is(x.Err, sched.ErrDeadline) {
 				err = context.DeadlineExceeded
 			}
-			e.end(x.Seq.Owner.(*sequence), err)
+			e.end(x.Seq.Owner.(*sequence).request, err)
 		}
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {
-				if q := w.Seq.Owner.(*sequence); q.started.IsZero() {
+				q := w.Seq.Owner.(*sequence)
+				if q.started.IsZero() {
 					e.start(q, now)
 				}
+				if w.Pos == q.Cut && q.timed.IsZero() {
+					q.timed = now
+				}
 			}
-			e.loop.work, e.stepping = r.Work, true
+			e.loop.work, e.loop.copies, e.stepping = r.Work, r.Copies, true
 			return true
 		}
 		if e.closing {
@@ -70,7 +75,8 @@ func (e *Engine) gather() bool {
 
 // start readies a sequence for its first step.
 func (e *Engine) start(q *sequence, now time.Time) {
-	q.started = now
+	q.started, q.request.begun = now, true
+	e.stats.Reused += int64(q.Hit)
 	if q.raw {
 		return
 	}
@@ -79,7 +85,11 @@ func (e *Engine) start(q *sequence, now time.Time) {
 		e.loop.samplers = e.loop.samplers[:n-1]
 		q.sampler.Reset(q.params)
 	} else {
-		q.sampler = sample.New(q.params, e.info.Vocab)
+		v := sample.Vocab{Size: e.info.Vocab}
+		if e.cfg.Tokenizer != nil {
+			v.Text = e.cfg.Tokenizer.Text
+		}
+		q.sampler = sample.New(q.params, v)
 	}
 }
 
@@ -89,6 +99,9 @@ func (e *Engine) build() {
 	s.Tokens, s.Runs, s.Out = s.Tokens[:0], s.Runs[:0], s.Out[:0]
 	s.Logits, s.Features = nil, nil
 	for _, w := range e.loop.work {
+		if w.N == 0 {
+			continue // its prompt has been run for it
+		}
 		q := w.Seq.Owner.(*sequence)
 		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
 		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens)})
@@ -98,9 +111,17 @@ func (e *Engine) build() {
 	}
 }
 
-// exec runs the step on the device.
+// exec makes the copies and runs the step on the device.
 func (e *Engine) exec() error {
+	for _, c := range e.loop.copies {
+		if err := e.prog.CopyBlock(int(c.Dst), int(c.Src)); err != nil {
+			return err
+		}
+	}
 	s := &e.loop.step
+	if len(s.Tokens) == 0 {
+		return nil // all of its sequences only start
+	}
 	if err := e.prog.Run(s); err != nil {
 		return err
 	}
@@ -118,7 +139,7 @@ func (e *Engine) failStep(err error) {
 	e.stats.Steps++
 	for _, w := range e.loop.work {
 		q := w.Seq.Owner.(*sequence)
-		e.end(q, err)
+		e.end(q.request, err)
 		e.release(q)
 	}
 }
@@ -133,7 +154,7 @@ func (e *Engine) record() {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
 		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
-		e.loop.open = append(e.loop.open, w.Rows > 0 && !q.ended)
+		e.loop.open = append(e.loop.open, (w.Rows > 0 || w.N == 0) && !q.ended)
 		e.loop.done = append(e.loop.done, false)
 	}
 }
@@ -151,14 +172,14 @@ func (e *Engine) choose(now time.Time) {
 		case q.score != nil:
 			q.scores = logProbs(q.scores, q.score[len(q.scores):], logits, e.info.Vocab)
 			if w.Logits {
-				q.stream.deliver(nil, q.scores)
+				q.request.stream.deliver(nil, q.scores)
 				e.loop.done[i] = true
 			}
 		case q.raw:
-			q.stream.deliver(slices.Clone(logits), nil)
+			q.request.stream.deliver(slices.Clone(logits), nil)
 			e.loop.done[i] = true
 		default:
-			e.loop.done[i], e.loop.text = q.advance(logits, e.loop.text[:0], now)
+			e.loop.done[i], e.loop.text = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
 		}
 	}
 }
@@ -177,13 +198,12 @@ func (e *Engine) commit() {
 		case q.ended: // while the step ran
 			e.release(q)
 		case e.loop.done[i]:
-			e.stats.Finished++
 			e.release(q)
-		case e.loop.open[i] && !q.raw:
-			e.sched.Append(&q.Seq)
-			if q.Len == e.longFrom+1 && e.longFrom > 0 {
-				e.sched.Rewind(&q.Seq) // the sequence counts as long from here on: its keys have to be made anew
+			if q.request.open == 0 {
+				e.stats.Finished++
 			}
+		case e.loop.open[i] && !q.raw:
+			e.grow(q)
 		}
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"aquifer/runtime/chat"
+	"aquifer/runtime/kv"
 	"aquifer/runtime/sample"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -18,6 +20,14 @@ type (
 	Message   = chat.Message
 	ChatError = chat.Error // what Chat returns for messages that the template cannot render
 	Sampling  = sample.Params
+	Bias      = sample.Bias
+)
+
+// Limits of lists in Sampling.
+const (
+	MaxLogitBias   = sample.MaxLogitBias
+	MaxDRYBreakers = sample.MaxDRYBreakers
+	MaxDRYBreaker  = sample.MaxDRYBreaker
 )
 
 // Request asks for a continuation of a prompt.
@@ -27,17 +37,33 @@ type Request struct {
 	Sampling  Sampling
 	Stop      []string // end the answer and are not part of it; at most 16 of 1024 bytes
 	IgnoreEOS bool     // go on after end-of-text tokens, for measurements
-	Key       string   // whose request it is: keys take turns
+	Untimed   int      // tokens of the prompt that PrefillTime leaves out, for measurements
+	Key       string   // whose request it is: keys take turns, and find nothing of each other's in the cache
+	NoReuse   bool     // leave the cache of earlier requests alone, for measurements
+
+	Logprobs    bool // say how likely the tokens were
+	TopLogprobs int  // and the most likely ones of each place, 0 to MaxTopLogprobs; only with Logprobs
+
+	// N is the number of answers, at most MaxChoices; 0 means one. Each has a seed of its own, sample.Choice of
+	// Sampling.Seed, and all share the prompt, which is run once.
+	N     int
+	NoEOS bool // never choose a token that ends the text
 }
+
+// MaxChoices is the most answers that a request may ask for (OpenAI's limit).
+const MaxChoices = 128
 
 // ChatRequest asks for the next message of a conversation. The fields are those of Request.
 type ChatRequest struct {
-	Messages  []Message
-	MaxTokens int
-	Sampling  Sampling
-	Stop      []string
-	IgnoreEOS bool
-	Key       string
+	Messages    []Message
+	MaxTokens   int
+	Sampling    Sampling
+	Stop        []string
+	Key         string
+	Logprobs    bool
+	TopLogprobs int
+	N           int
+	NoEOS       bool
 }
 
 // Generate queues a request and returns the stream of its answer. All that can be wrong with the request is reported
@@ -52,35 +78,86 @@ func (e *Engine) Generate(ctx context.Context, r Request) (*Stream, error) {
 
 // generate is Generate; fresh says that the answer is a text of its own, not the continuation of the prompt's.
 func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, error) {
-	if err := e.checkPrompt(r.Prompt); err != nil {
+	if err := e.check(r); err != nil {
 		return nil, err
-	}
-	if r.MaxTokens < 0 {
-		return nil, &ParamError{Param: "max_tokens", Msg: fmt.Sprintf("is %d, must not be negative", r.MaxTokens)}
-	}
-	if err := r.Sampling.Validate(); err != nil {
-		return nil, err
-	}
-	if err := checkStops(r.Stop); err != nil {
-		return nil, err
-	}
-	tok := e.cfg.Tokenizer
-	if tok == nil && len(r.Stop) > 0 {
-		return nil, &ParamError{Param: "stop", Msg: "cannot be found: the model was loaded without a tokenizer"}
 	}
 	room := e.info.Context - len(r.Prompt)
 	if room < 1 {
 		return nil, &ContextError{Prompt: len(r.Prompt), Context: e.info.Context}
 	}
-	q := &sequence{
-		tokens: slices.Clone(r.Prompt), prompt: len(r.Prompt), max: room, params: r.Sampling,
-		stop: stopper{stops: slices.Clone(r.Stop)},
+	if r.MaxTokens > 0 {
+		room = min(room, r.MaxTokens)
 	}
+	r.Prompt, r.Stop = slices.Clip(slices.Clone(r.Prompt)), slices.Clone(r.Stop)
+	if r.NoEOS {
+		r.Sampling.LogitBias = slices.Clone(r.Sampling.LogitBias)
+		for _, id := range e.eos {
+			r.Sampling.LogitBias = append(r.Sampling.LogitBias, sample.Bias{ID: id, Value: float32(math.Inf(-1))})
+		}
+	}
+	q := &request{}
+	for i := range max(r.N, 1) {
+		q.seqs = append(q.seqs, e.sequence(r, i, room, fresh))
+	}
+	if first := q.seqs[0]; len(q.seqs) > 1 && !first.Turns && sched.Together(len(r.Prompt)+room) <= e.kvBlocks {
+		q.starts = len(q.seqs) - 1
+	}
+	if !r.NoReuse {
+		chain := slices.Clip(e.chain([]kv.Hash{}, r.Key, r.Prompt))
+		for _, s := range q.seqs {
+			s.Chain = chain
+		}
+	}
+	return e.add(ctx, q, r.Key)
+}
+
+// check refuses what is wrong with a request, but for the length of its prompt.
+func (e *Engine) check(r Request) error {
+	if err := e.checkPrompt(r.Prompt); err != nil {
+		return err
+	}
+	if r.MaxTokens < 0 {
+		return &ParamError{Param: "max_tokens", Msg: fmt.Sprintf("is %d, must not be negative", r.MaxTokens)}
+	}
+	if r.Untimed < 0 || r.Untimed >= len(r.Prompt) {
+		return &ParamError{Param: "untimed", Msg: fmt.Sprintf("is %d of %d tokens, must leave one", r.Untimed, len(r.Prompt))}
+	}
+	if r.N < 0 || r.N > MaxChoices {
+		return &ParamError{Param: "n", Msg: fmt.Sprintf("is %d, must be 1 to %d", r.N, MaxChoices)}
+	}
+	if err := r.Sampling.Validate(); err != nil {
+		return err
+	}
+	for _, b := range r.Sampling.LogitBias {
+		if int(b.ID) >= e.info.Vocab {
+			return &ParamError{Param: "logit_bias", Msg: fmt.Sprintf("has the token id %d, the vocabulary has %d", b.ID, e.info.Vocab)}
+		}
+	}
+	if r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs || r.TopLogprobs > 0 && !r.Logprobs {
+		return &ParamError{Param: "top_logprobs", Msg: fmt.Sprintf("is %d, must be 0 to %d, and 0 without logprobs", r.TopLogprobs, MaxTopLogprobs)}
+	}
+	if err := checkStops(r.Stop); err != nil {
+		return err
+	}
+	if e.cfg.Tokenizer == nil && len(r.Stop) > 0 {
+		return &ParamError{Param: "stop", Msg: "cannot be found: the model was loaded without a tokenizer"}
+	}
+	return nil
+}
+
+// sequence makes a choice of a request. The slices in the request are shared with the other choices: they must not be
+// written to, and have no room to be appended to in place.
+func (e *Engine) sequence(r Request, choice, most int, fresh bool) *sequence {
+	tok := e.cfg.Tokenizer
+	q := &sequence{
+		index: choice, tokens: r.Prompt, prompt: len(r.Prompt), max: most, params: r.Sampling,
+		stop: stopper{stops: r.Stop}, tok: tok, logprobState: logprobState{logprobs: r.Logprobs, top: r.TopLogprobs},
+	}
+	q.Cut = r.Untimed
+	q.params.Seed = sample.Choice(r.Sampling.Seed, choice)
+	q.Turns = e.mayTurn(len(r.Prompt), len(r.Prompt)+most)
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
-	}
-	if r.MaxTokens > 0 {
-		q.max = min(q.max, r.MaxTokens)
 	}
 	if !r.IgnoreEOS {
 		q.eos = e.eos
@@ -92,7 +169,7 @@ func (e *Engine) generate(ctx context.Context, r Request, fresh bool) (*Stream, 
 			q.decoder.Push(id)
 		}
 	}
-	return e.add(ctx, q, r.Key)
+	return q
 }
 
 // Chat renders the messages with the model's chat template and generates the answer. Control tokens written in the
@@ -111,7 +188,8 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 		ids = slices.Insert(ids, 0, e.bos)
 	}
 	return e.generate(ctx, Request{
-		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, IgnoreEOS: r.IgnoreEOS, Key: r.Key,
+		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, Key: r.Key,
+		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS,
 	}, true)
 }
 
@@ -124,7 +202,8 @@ func (e *Engine) Logits(ctx context.Context, tokens []int32) ([]float32, error) 
 	if len(tokens) > e.info.Context {
 		return nil, &ContextError{Prompt: len(tokens), Context: e.info.Context}
 	}
-	s, err := e.add(ctx, &sequence{tokens: slices.Clone(tokens), prompt: len(tokens), raw: true}, "")
+	q := &sequence{tokens: slices.Clone(tokens), prompt: len(tokens), raw: true}
+	s, err := e.add(ctx, &request{seqs: []*sequence{q}}, "")
 	if err != nil {
 		return nil, err
 	}
@@ -146,16 +225,23 @@ func (e *Engine) checkPrompt(ids []int32) error {
 	return nil
 }
 
-// add hands a sequence to the scheduler and wakes the loop.
-func (e *Engine) add(ctx context.Context, q *sequence, key string) (*Stream, error) {
+// add hands a request to the scheduler and wakes the loop.
+func (e *Engine) add(ctx context.Context, r *request, key string) (*Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	q.created = time.Now()
-	q.Key, q.Owner, q.Len, q.Max = key, q, len(q.tokens), len(q.tokens)+q.max
-	q.Deadline, _ = ctx.Deadline()
-	q.stream = newStream(ctx)
-
+	now := time.Now()
+	deadline, _ := ctx.Deadline()
+	r.open, r.stream = len(r.seqs), newStream(ctx, len(r.seqs))
+	var children []*sched.Seq
+	for i, q := range r.seqs {
+		q.request, q.created = r, now
+		q.Key, q.Owner, q.Len, q.Max, q.Deadline = key, q, len(q.tokens), len(q.tokens)+q.max, deadline
+		if i > 0 {
+			q.Apart = r.starts == 0
+			children = append(children, &q.Seq)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	err := error(nil)
@@ -165,21 +251,21 @@ func (e *Engine) add(ctx context.Context, q *sequence, key string) (*Stream, err
 	case e.closing:
 		err = ErrClosed
 	default:
-		err = e.sched.Add(&q.Seq, q.created)
+		err = e.sched.Add(&r.seqs[0].Seq, now, children...)
 	}
 	if err != nil {
-		q.stream.cancel()
+		r.stream.cancel()
 		if errors.Is(err, sched.ErrFull) {
 			e.stats.Refused++
 			err = ErrBusy
 		}
 		return nil, err
 	}
-	q.unwatch = context.AfterFunc(q.stream.ctx, func() {
+	r.unwatch = context.AfterFunc(r.stream.ctx, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.end(q, q.stream.ctx.Err())
+		e.end(r, r.stream.ctx.Err())
 	})
 	e.work.Signal()
-	return q.stream, nil
+	return r.stream, nil
 }

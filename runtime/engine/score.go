@@ -30,7 +30,7 @@ func (e *Engine) Score(ctx context.Context, tokens []int32, from int) ([]float64
 	tokens = slices.Clone(tokens)
 	q := &sequence{tokens: tokens[:run], prompt: run, raw: true, score: tokens[from:], scores: make([]float64, 0, len(tokens)-from)}
 	q.Rows = len(q.score)
-	s, err := e.add(ctx, q, "")
+	s, err := e.add(ctx, &request{seqs: []*sequence{q}}, "")
 	if err != nil {
 		return nil, err
 	}

@@ -9,12 +9,13 @@ import (
 	"aquifer/tokenizer"
 )
 
-// sequence is one request while the engine works on it. The scheduler's part and the fields of the first group are
+// sequence is one answer while the engine works on it. The scheduler's part and the fields of the first group are
 // guarded by Engine.mu; the others belong to the loop once the sequence has been added.
 type sequence struct {
 	sched.Seq
-	ended   bool        // the stream has its end; only the scheduler may still hold blocks for it
-	unwatch func() bool // stops watching the request's context
+	request *request
+	index   int  // in the request
+	ended   bool // its part of the stream has its end; only the scheduler may still hold blocks for it
 
 	tokens []int32 // prompt and answer
 	prompt int     // tokens of the prompt
@@ -23,14 +24,15 @@ type sequence struct {
 	params sample.Params
 
 	sampler *sample.Sampler
-	decoder *tokenizer.Decoder // nil: no text is wanted
-	stop    stopper
-	stream  *Stream
-	raw     bool      // the logits themselves are wanted, or scores, not an answer
-	score   []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
-	scores  []float64 // of the first of them, as far as steps have come
+	tok     *tokenizer.Tokenizer // nil: no text is wanted
+	decoder *tokenizer.Decoder   // of tok
+	logprobState
+	stop   stopper
+	raw    bool      // the logits themselves are wanted, or scores, not an answer
+	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
+	scores []float64 // of the first of them, as far as steps have come
 
-	created, started, first time.Time
+	created, started, timed, first time.Time // timed is when the first step behind Request.Untimed began
 }
 
 // advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
@@ -40,16 +42,20 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		q.first = now
 		q.sampler.Prompt(q.tokens)
 	}
-	id := q.sampler.Sample(logits)
+	id := q.sampler.Sample(logits, nil)
 	q.sampler.Accept(id)
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
 
 	var finish Finish
+	var logprob []Logprob
 	var stopped bool
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
 		finish = FinishStop
 	} else {
+		if q.logprobs {
+			logprob = q.logprob(logits, id)
+		}
 		if q.decoder != nil {
 			text, stopped = q.stop.push(text, q.decoder.Push(id))
 		}
@@ -61,7 +67,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		}
 	}
 	if finish == "" {
-		q.stream.push(text, "", nil)
+		q.request.stream.push(q.index, text, logprob, "", nil)
 		return false, text
 	}
 	if !stopped && q.decoder != nil {
@@ -72,9 +78,9 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 			text = q.stop.flush(text)
 		}
 	}
-	q.stream.push(text, finish, &Usage{
-		Prompt: q.prompt, Completion: completion,
-		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.started), DecodeTime: now.Sub(q.first),
+	q.request.stream.push(q.index, text, logprob, finish, &Usage{
+		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
+		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	})
 	return true, text
 }

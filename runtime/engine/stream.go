@@ -19,17 +19,22 @@ const (
 // Usage has the figures of a finished answer.
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
+	Cached             int           // tokens of the prompt that an earlier request had left in the cache
 	QueueTime          time.Duration // from the request to its first step
-	PrefillTime        time.Duration // from the first step to the first token
+	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last
 }
 
-// Delta is what was generated since the Delta before.
+// Delta is what was generated of one answer since the Delta before.
 type Delta struct {
+	Index  int    // of the answer, 0 to Request.N-1
 	Text   string // whole characters, and nothing that may yet become a stop string
 	Tokens int    // tokens generated, also those without text
-	Finish Finish // set in the last Delta
-	Usage  *Usage // set in the last Delta
+	// Logprobs are those of the tokens generated, if they were asked for: also of tokens whose text is held back or, as
+	// a stop string's, never comes, but not of the end-of-text token.
+	Logprobs []Logprob
+	Finish   Finish // set in the last Delta
+	Usage    *Usage // set in the last Delta
 }
 
 // Stream is an answer being generated. The engine never waits for its reader: unread text collects here, bounded by
@@ -39,35 +44,41 @@ type Stream struct {
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
-	text   []byte // unread
-	tokens int
-	finish Finish
-	usage  *Usage
-	err    error         // what Next returns when the text has been read
+	parts  []part        // by answer
+	turn   int           // the part to be looked at first
+	making int           // answers that have no end yet
+	unread int           // answers whose end has not been read
+	err    error         // what Next returns when everything has been read
 	left   error         // the context's, once Next has returned it: nothing follows
 	row    []float32     // the result of a request for logits
 	scores []float64     // the result of a request for scores
 	ready  chan struct{} // capacity 1: there may be something to read
 }
 
-func newStream(ctx context.Context) *Stream {
-	s := &Stream{ready: make(chan struct{}, 1)}
+// part is what is unread of one answer.
+type part struct {
+	text   []byte
+	tokens int
+	probs  []Logprob
+	finish Finish
+	usage  *Usage
+}
+
+func (p *part) empty() bool { return len(p.text) == 0 && len(p.probs) == 0 && p.finish == "" }
+
+func newStream(ctx context.Context, answers int) *Stream {
+	s := &Stream{parts: make([]part, answers), making: answers, unread: answers, ready: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
 
-// Next waits for the next part of the answer. Behind the last one, which has Finish and Usage, it returns io.EOF.
-// When the request's context ends, Next returns the context's error at once, and the engine drops the request within
-// one step.
+// Next waits for the next part of an answer; several take turns. The last one of each has Finish and Usage, and behind
+// that of the last answer Next returns io.EOF. When the request's context ends, Next returns the context's error at
+// once, and the engine drops the request within one step.
 func (s *Stream) Next() (Delta, error) {
 	for {
 		s.mu.Lock()
-		if s.left == nil && (len(s.text) > 0 || s.finish != "") {
-			d := Delta{Text: string(s.text), Tokens: s.tokens, Finish: s.finish, Usage: s.usage}
-			s.text, s.tokens = s.text[:0], 0
-			if s.finish != "" {
-				s.finish, s.usage, s.err = "", nil, io.EOF
-			}
+		if d, ok := s.take(); ok {
 			s.mu.Unlock()
 			return d, nil
 		}
@@ -88,22 +99,51 @@ func (s *Stream) Next() (Delta, error) {
 	}
 }
 
+// take returns what is unread of the next answer that has something. Stream.mu is held.
+func (s *Stream) take() (Delta, bool) {
+	if s.left != nil {
+		return Delta{}, false
+	}
+	for range s.parts {
+		i := s.turn
+		s.turn = (i + 1) % len(s.parts)
+		p := &s.parts[i]
+		if p.empty() {
+			continue
+		}
+		d := Delta{Index: i, Text: string(p.text), Tokens: p.tokens, Logprobs: p.probs, Finish: p.finish, Usage: p.usage}
+		*p = part{text: p.text[:0]}
+		if d.Finish != "" {
+			if s.unread--; s.unread == 0 {
+				s.err = io.EOF
+			}
+		}
+		return d, true
+	}
+	return Delta{}, false
+}
+
 // Close gives the answer up, if it is not complete: the engine drops the request within one step. It may be called at
 // any time, more than once, and beside Next.
 func (s *Stream) Close() {
 	s.cancel()
 }
 
-// push adds text and one token. It never blocks.
-func (s *Stream) push(text []byte, finish Finish, usage *Usage) {
+// push adds text and one token to an answer, with its log-probability if that is wanted. It never blocks.
+func (s *Stream) push(answer int, text []byte, probs []Logprob, finish Finish, usage *Usage) {
 	s.mu.Lock()
 	if s.err == nil {
-		s.text = append(s.text, text...)
-		s.tokens++
-		s.finish, s.usage = finish, usage
+		p := &s.parts[answer]
+		p.text = append(p.text, text...)
+		p.tokens++
+		p.probs = append(p.probs, probs...)
+		p.finish, p.usage = finish, usage
+		if finish != "" {
+			s.making--
+		}
 	}
 	s.mu.Unlock()
-	if len(text) > 0 || finish != "" {
+	if len(text) > 0 || len(probs) > 0 || finish != "" {
 		s.wake()
 	}
 }
@@ -111,7 +151,7 @@ func (s *Stream) push(text []byte, finish Finish, usage *Usage) {
 // fail ends the stream with an error and reports whether it had not ended before. Text that is unread stays readable.
 func (s *Stream) fail(err error) bool {
 	s.mu.Lock()
-	first := s.err == nil && s.finish == ""
+	first := s.err == nil && s.making > 0
 	if first {
 		s.err = err
 	}
@@ -126,7 +166,8 @@ func (s *Stream) fail(err error) bool {
 func (s *Stream) deliver(logits []float32, scores []float64) {
 	s.mu.Lock()
 	if s.err == nil {
-		s.row, s.scores, s.finish = logits, scores, FinishStop
+		s.row, s.scores, s.parts[0].finish = logits, scores, FinishStop
+		s.making--
 	}
 	s.mu.Unlock()
 	s.wake()

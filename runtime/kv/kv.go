@@ -1,6 +1,10 @@
-// Package kv keeps account of a program's KV blocks: which are free, and how many sequences hold each of the others.
-// It knows numbers only; the keys and values themselves are the backend's. A pool belongs to one goroutine at a time.
-// The package imports runtime/plan, nothing else of ours.
+// Package kv keeps account of a program's KV blocks: which are free, how many sequences hold each of the others, and
+// which text each holds that is full. It knows numbers and hashes only; the keys and values themselves are the backend's.
+// A pool belongs to one goroutine at a time. The package imports runtime/plan, nothing else of ours.
+//
+// A block whose contents are known (Publish) keeps them when it becomes free, until it is handed out again: the ones
+// whose contents are unknown go first, then those that have been free for longest. Until then a sequence with the same
+// text can take it as it is (Reuse).
 package kv
 
 import (
@@ -9,19 +13,29 @@ import (
 	"aquifer/runtime/plan"
 )
 
-// Blocks returns the number of blocks that hold n positions.
-func Blocks(n int) int { return (n + plan.KVBlock - 1) / plan.KVBlock }
+// BlockSize is the number of positions in a block.
+const BlockSize = plan.KVBlock
 
-// Pool hands out blocks. A block in use has a share count: the tables that list it. Alloc, Retain and Release take
+// Blocks returns the number of blocks that hold n positions.
+func Blocks(n int) int { return (n + BlockSize - 1) / BlockSize }
+
+// Pool hands out blocks. A block in use has a share count: the tables that list it. Alloc, Retain, Release and Reuse take
 // constant time and no memory.
 type Pool struct {
-	free   []int32 // stack; the block released last is the warmest in the caches and is handed out first
-	shares []int32 // by block; 0 means free
+	free   []int32        // stack of free blocks with unknown contents; the one released last is the warmest in the caches
+	shares []int32        // by block; 0 means free
+	names  []Hash         // by block, of those with known contents
+	known  map[Hash]int32 // and back
+	named  []bool         // by block: its contents are known
+	idle   list           // free blocks with known contents, the one released first at the front
 }
 
 // NewPool returns a pool of n free blocks, numbered 0..n-1.
 func NewPool(n int) *Pool {
-	p := &Pool{free: make([]int32, n), shares: make([]int32, n)}
+	p := &Pool{
+		free: make([]int32, n), shares: make([]int32, n), names: make([]Hash, n), named: make([]bool, n),
+		known: make(map[Hash]int32), idle: newList(n),
+	}
 	for i := range p.free {
 		p.free[i] = int32(n - 1 - i)
 	}
@@ -32,7 +46,10 @@ func NewPool(n int) *Pool {
 func (p *Pool) Total() int { return len(p.shares) }
 
 // Free returns the number of blocks that nobody holds.
-func (p *Pool) Free() int { return len(p.free) }
+func (p *Pool) Free() int { return len(p.free) + p.idle.n }
+
+// Known returns the number of blocks whose contents are known, free or not.
+func (p *Pool) Known() int { return len(p.known) }
 
 // Shares returns how many tables hold a block.
 func (p *Pool) Shares(block int32) int { return int(p.shares[block]) }
@@ -40,11 +57,18 @@ func (p *Pool) Shares(block int32) int { return int(p.shares[block]) }
 // Alloc takes a free block with a share count of one; false if there is none. Its contents are what its last owner
 // left there: a reader must not look past the positions it has written.
 func (p *Pool) Alloc() (int32, bool) {
-	if len(p.free) == 0 {
-		return 0, false
+	var block int32
+	if n := len(p.free); n > 0 {
+		block = p.free[n-1]
+		p.free = p.free[:n-1]
+	} else {
+		if p.idle.n == 0 {
+			return 0, false
+		}
+		block = p.idle.first()
+		p.idle.remove(block)
+		p.forget(block)
 	}
-	block := p.free[len(p.free)-1]
-	p.free = p.free[:len(p.free)-1]
 	p.shares[block] = 1
 	return block, true
 }
@@ -62,9 +86,47 @@ func (p *Pool) Release(block int32) {
 	if p.shares[block] == 0 {
 		panic(fmt.Sprintf("kv: release of free block %d", block))
 	}
-	if p.shares[block]--; p.shares[block] == 0 {
+	if p.shares[block]--; p.shares[block] > 0 {
+		return
+	}
+	if p.named[block] {
+		p.idle.add(block)
+	} else {
 		p.free = append(p.free, block)
 	}
+}
+
+// Publish states what a block in use holds: from now on all who hold it must only read it. If another block is known to
+// hold the same, that one stays the known one.
+func (p *Pool) Publish(block int32, h Hash) {
+	if p.shares[block] == 0 || p.named[block] && p.names[block] != h {
+		panic(fmt.Sprintf("kv: publish of block %d, which is free or holds something else", block))
+	}
+	if _, ok := p.known[h]; ok {
+		return
+	}
+	p.known[h], p.names[block], p.named[block] = block, h, true
+}
+
+// Published reports whether the contents of a block are known.
+func (p *Pool) Published(block int32) bool { return p.named[block] }
+
+// Reuse takes a share of the block that is known to hold this, free or in use; false if there is none.
+func (p *Pool) Reuse(h Hash) (int32, bool) {
+	block, ok := p.known[h]
+	if !ok {
+		return 0, false
+	}
+	if p.shares[block]++; p.shares[block] == 1 {
+		p.idle.remove(block)
+	}
+	return block, true
+}
+
+// forget makes the contents of a block unknown.
+func (p *Pool) forget(block int32) {
+	delete(p.known, p.names[block])
+	p.named[block] = false
 }
 
 // Table lists the blocks of one sequence: position q lies in Blocks[q/plan.KVBlock]. Backends read Blocks as it is.
@@ -73,7 +135,7 @@ type Table struct{ Blocks []int32 }
 // Grow extends the table to hold n positions. It takes all the blocks it needs or none; false means none.
 func (p *Pool) Grow(t *Table, n int) bool {
 	need := Blocks(n) - len(t.Blocks)
-	if need > len(p.free) {
+	if need > p.Free() {
 		return false
 	}
 	for range need {
@@ -83,40 +145,12 @@ func (p *Pool) Grow(t *Table, n int) bool {
 	return true
 }
 
-// Drop releases all blocks of the table and empties it. The slice that Blocks was stays intact for a step that is
-// still reading it.
+// Drop releases all blocks of the table and empties it, the last block first: the end of a text is of no use without its
+// start, so it is to be handed out before that. The slice that Blocks was stays intact for a step that is still reading
+// it.
 func (p *Pool) Drop(t *Table) {
-	for _, block := range t.Blocks {
-		p.Release(block)
+	for i := len(t.Blocks) - 1; i >= 0; i-- {
+		p.Release(t.Blocks[i])
 	}
 	t.Blocks = nil
-}
-
-// Check verifies the account against the tables that should hold every block in use: each block is either free or
-// listed as often as its share count says. It takes time and memory for all blocks; it is for tests.
-func (p *Pool) Check(tables ...*Table) error {
-	count := make([]int32, len(p.shares))
-	for _, t := range tables {
-		for _, block := range t.Blocks {
-			count[block]++
-		}
-	}
-	for block, n := range count {
-		if n != p.shares[block] {
-			return fmt.Errorf("kv: block %d is in %d tables, its share count is %d", block, n, p.shares[block])
-		}
-	}
-	seen := make([]bool, len(p.shares))
-	for _, block := range p.free {
-		if seen[block] || p.shares[block] != 0 {
-			return fmt.Errorf("kv: free block %d is listed twice or in use", block)
-		}
-		seen[block] = true
-	}
-	for block, n := range p.shares {
-		if n == 0 && !seen[block] {
-			return fmt.Errorf("kv: block %d is neither free nor in use", block)
-		}
-	}
-	return nil
 }

@@ -27,6 +27,16 @@ func (s Scheme) String() string {
 	return text
 }
 
+// ParseScheme reads what String writes, and no other spelling, and validates it.
+func ParseScheme(text string) (Scheme, error) {
+	s := Scheme{OutGroup: 1}
+	// What was not understood shows in the spelling.
+	if n, _ := fmt.Sscanf(text, "%dx%dg%dog%d", &s.Codebooks, &s.Bits, &s.InGroup, &s.OutGroup); n < 3 || s.String() != text {
+		return Scheme{}, fmt.Errorf("plan: scheme %.40q: must be KxBgG (codebooks x bits g in group), as in 2x8g8", text)
+	}
+	return s, s.Validate()
+}
+
 // Validate reports the first number of the scheme that is out of range.
 func (s Scheme) Validate() error {
 	for _, f := range []struct {

@@ -1,7 +1,6 @@
 package sample
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -40,6 +39,35 @@ func TestValidate(t *testing.T) {
 		{"presence_penalty", Params{PresencePenalty: -2.1}, "presence_penalty"},
 		{"frequency_penalty", Params{FrequencyPenalty: negInf}, "frequency_penalty"},
 		{"repeat_last_n", Params{RepeatLastN: -2}, "repeat_last_n"},
+		{"more upper limits", Params{
+			DynatempRange: 2, DynatempExponent: 100, TypicalP: 1, TopNSigma: 100, XTCProbability: 1, XTCThreshold: 1, Mirostat: 2,
+			MirostatTau: 100, MirostatEta: 1, DRYMultiplier: 100, DRYBase: 100, DRYAllowedLength: math.MaxInt32, DRYLastN: math.MaxInt32,
+			DRYBreakers: slices.Repeat([]string{strings.Repeat("x", MaxDRYBreaker)}, MaxDRYBreakers),
+			LogitBias:   slices.Repeat([]Bias{{math.MaxInt32, -100}, {0, 100}, {0, negInf}, {0, 0}}, MaxLogitBias/4),
+		}, ""},
+		{"dynatemp_range", Params{DynatempRange: 2.1}, "dynatemp_range"},
+		{"dynatemp_exponent", Params{DynatempExponent: nan}, "dynatemp_exponent"},
+		{"typical_p", Params{TypicalP: 1.1}, "typical_p"},
+		{"top_n_sigma", Params{TopNSigma: -1}, "top_n_sigma"},
+		{"xtc_probability", Params{XTCProbability: -0.1}, "xtc_probability"},
+		{"xtc_threshold", Params{XTCThreshold: 2}, "xtc_threshold"},
+		{"mirostat 1", Params{Mirostat: 1}, "mirostat"},
+		{"mirostat 3", Params{Mirostat: 3}, "mirostat"},
+		{"mirostat_tau", Params{MirostatTau: 101}, "mirostat_tau"},
+		{"mirostat_eta", Params{MirostatEta: 1.5}, "mirostat_eta"},
+		{"dry_multiplier", Params{DRYMultiplier: -1}, "dry_multiplier"},
+		{"dry_base", Params{DRYBase: 0.5}, "dry_base"},
+		{"dry_base high", Params{DRYBase: 101}, "dry_base"},
+		{"dry_allowed_length", Params{DRYAllowedLength: -1}, "dry_allowed_length"},
+		{"dry_penalty_last_n", Params{DRYLastN: -2}, "dry_penalty_last_n"},
+		{"dry_sequence_breakers empty", Params{DRYBreakers: []string{"a", ""}}, "dry_sequence_breakers"},
+		{"dry_sequence_breakers long", Params{DRYBreakers: []string{strings.Repeat("x", MaxDRYBreaker+1)}}, "dry_sequence_breakers"},
+		{"dry_sequence_breakers many", Params{DRYBreakers: slices.Repeat([]string{"x"}, MaxDRYBreakers+1)}, "dry_sequence_breakers"},
+		{"logit_bias high", Params{LogitBias: []Bias{{1, 100.5}}}, "logit_bias"},
+		{"logit_bias nan", Params{LogitBias: []Bias{{1, nan}}}, "logit_bias"},
+		{"logit_bias +inf", Params{LogitBias: []Bias{{1, inf}}}, "logit_bias"},
+		{"logit_bias id", Params{LogitBias: []Bias{{-1, 1}}}, "logit_bias"},
+		{"logit_bias many", Params{LogitBias: make([]Bias, MaxLogitBias+1)}, "logit_bias"},
 	}
 	for _, tt := range tests {
 		err := tt.p.Validate()
@@ -69,148 +97,17 @@ func TestTotalOrder(t *testing.T) {
 		{"two +inf", []float32{1, inf, 2, inf, negInf}, []int32{1, 3}},
 		{"ends of the range", []float32{math.MaxFloat32, -math.MaxFloat32, nan}, []int32{0}},
 	}
-	params := []Params{
-		{},
-		{Temperature: 1},
-		{Temperature: 2, MinP: 1e-30},
-		{Temperature: 1e-45},
-		{Temperature: 1, TopK: 2},
-		{Temperature: 1, TopK: 100},
-		{Temperature: 1, TopP: 0.9},
-		{Temperature: 1, TopK: 2, TopP: 0.5, MinP: 0.1},
-		{Temperature: 1, TopP: 1e-30, MinP: 1},
-		{Temperature: 1, RepeatPenalty: 1.1, PresencePenalty: 0.1, FrequencyPenalty: 0.1},
-	}
+	params := append(cases(), Params{Temperature: 2, MinP: 1e-30}, Params{Temperature: 1e-45}, Params{Temperature: 1, TopK: 2},
+		Params{Temperature: 1, TopP: 1e-30, MinP: 1}, Params{Temperature: 1, TypicalP: 1e-30}, Params{Temperature: 1, TopNSigma: 1e-30})
 	for _, tt := range tests {
 		for _, p := range params {
 			for seed := range uint64(20) {
 				p.Seed = seed
 				in := slices.Clone(tt.logits)
-				got := New(p, len(in)).Sample(in)
+				got := New(p, Vocab{Size: len(in)}).Sample(in, nil)
 				if p.Temperature == 0 && got != tt.want[0] || !slices.Contains(tt.want, got) {
 					t.Errorf("%s: %+v: chose %d, want one of %v", tt.name, p, got, tt.want)
 				}
-			}
-		}
-	}
-}
-
-// oracle computes the distribution that Params describe in the plainest way, in float64.
-func oracle(p Params, logits []float32, prompt, generated []int32) []float64 {
-	type tok struct {
-		id int
-		l  float64
-	}
-	all := make([]tok, len(logits))
-	for i, l := range logits {
-		all[i] = tok{i, float64(l)}
-	}
-	history := append(slices.Clone(prompt), generated...)
-	isGenerated := len(prompt)
-	first := max(0, len(history)-p.window())
-	seen, count := map[int32]bool{}, map[int32]int{}
-	for i := first; i < len(history); i++ {
-		if p.repeats() || i >= isGenerated { // without a repeat penalty the window holds generated tokens only
-			seen[history[i]] = true
-		}
-		if i >= isGenerated {
-			count[history[i]]++
-		}
-	}
-	for id := range seen {
-		l := &all[id].l
-		if p.RepeatPenalty > 0 {
-			if *l > 0 {
-				*l /= float64(p.RepeatPenalty)
-			} else {
-				*l *= float64(p.RepeatPenalty)
-			}
-		}
-		if n := count[id]; n > 0 {
-			*l -= float64(p.PresencePenalty) + float64(n)*float64(p.FrequencyPenalty)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b tok) int { return cmp.Compare(b.l, a.l) })
-	if p.TopK > 0 {
-		all = all[:min(len(all), p.TopK)]
-	}
-	top := all[0].l
-	total := 0.0
-	for _, x := range all {
-		total += math.Exp(x.l - top)
-	}
-	if p.TopP > 0 && p.TopP < 1 {
-		have := 0.0
-		for i, x := range all {
-			if have += math.Exp(x.l - top); have >= float64(p.TopP)*total {
-				all = all[:i+1]
-				break
-			}
-		}
-	}
-	probs := make([]float64, len(logits))
-	if p.Temperature == 0 {
-		probs[all[0].id] = 1
-		return probs
-	}
-	sum := 0.0
-	for _, x := range all {
-		if math.Exp(x.l-top) >= float64(p.MinP) {
-			probs[x.id] = math.Exp((x.l - top) / float64(p.Temperature))
-			sum += probs[x.id]
-		}
-	}
-	for i := range probs {
-		probs[i] /= sum
-	}
-	return probs
-}
-
-// TestDistribution draws many times and compares the frequencies with the oracle's probabilities: a token without
-// probability never comes, the others within 5 standard deviations.
-func TestDistribution(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	params := []Params{
-		{},
-		{Temperature: 1},
-		{Temperature: 0.3},
-		{Temperature: 2, MinP: 0.2},
-		{Temperature: 1, TopK: 5},
-		{Temperature: 0.7, TopK: 40, TopP: 0.8, MinP: 0.05},
-		{Temperature: 1, TopP: 0.5},
-		{Temperature: 1.5, TopP: 0.99},
-		{Temperature: 1, TopP: 0.9999},
-		{Temperature: 0.9, TopP: 0.7, RepeatPenalty: 1.3},
-		{Temperature: 1, PresencePenalty: 2, FrequencyPenalty: -0.5},
-		{Temperature: 1, TopK: 10, RepeatPenalty: 0.5, PresencePenalty: -2, FrequencyPenalty: 2, RepeatLastN: 7},
-		{Temperature: 1, RepeatPenalty: 1.2, RepeatLastN: -1},
-		{FrequencyPenalty: 2},
-	}
-	const vocab, draws = 61, 20000
-	for i, p := range params {
-		logits := make([]float32, vocab)
-		for j := range logits {
-			logits[j] = float32(rng.NormFloat64() * 2)
-		}
-		p.Seed = uint64(i)
-		prompt, generated := randomIDs(rng, 30, vocab), randomIDs(rng, 80, vocab)
-		s := New(p, vocab)
-		s.Prompt(prompt)
-		for _, id := range generated {
-			s.Accept(id)
-		}
-		want, got := oracle(p, logits, prompt, generated), make([]float64, vocab)
-		before := slices.Clone(logits)
-		for range draws {
-			got[s.Sample(logits)]++
-		}
-		if !slices.Equal(before, logits) {
-			t.Fatalf("%+v: Sample changed the logits", p)
-		}
-		for id, n := range got {
-			sigma := math.Sqrt(draws * want[id] * (1 - want[id]))
-			if diff := math.Abs(n - draws*want[id]); diff > 5*sigma+1e-3 {
-				t.Errorf("%+v: token %d came %v times, want %.1f +- %.1f", p, id, n, draws*want[id], sigma)
 			}
 		}
 	}
@@ -234,38 +131,57 @@ func TestSeed(t *testing.T) {
 			for j := range logits {
 				logits[j] = float32(rng.NormFloat64())
 			}
-			ids = append(ids, s.Sample(logits))
+			ids = append(ids, s.Sample(logits, nil))
+			if again := s.Sample(logits, nil); again != ids[len(ids)-1] {
+				t.Fatalf("asked again it chose %d, not %d", again, ids[len(ids)-1])
+			}
 			s.Accept(ids[len(ids)-1])
 		}
 		return ids
 	}
-	p := Params{Temperature: 1, TopP: 0.95, RepeatPenalty: 1.1, FrequencyPenalty: 0.3, Seed: 7}
-	s := New(p, vocab)
-	first := run(s)
-	if again := run(New(p, vocab)); !slices.Equal(first, again) {
-		t.Error("the same seed gave other tokens")
+	used := New(Params{}, Vocab{vocab, texts})
+	for _, p := range cases() {
+		p.Seed = 7
+		first := run(New(p, Vocab{vocab, texts}))
+		used.Reset(p)
+		if again := run(used); !slices.Equal(first, again) {
+			t.Errorf("%+v: Reset left something behind", p)
+		}
+		p.Seed = 8
+		if other := run(New(p, Vocab{vocab, texts})); slices.Equal(first, other) != (p.Temperature == 0 || p.TopK == 1) {
+			t.Errorf("%+v: another seed gave %v, the first %v", p, other, first)
+		}
 	}
-	s.Reset(p)
-	if again := run(s); !slices.Equal(first, again) {
-		t.Error("Reset left something behind")
-	}
-	p.Seed = 8
-	if other := run(New(p, vocab)); slices.Equal(first, other) {
-		t.Error("another seed gave the same tokens")
+}
+
+// TestChoice: the choices of a request differ from each other and from those of the seeds beside it.
+func TestChoice(t *testing.T) {
+	seen := map[uint64]bool{}
+	for seed := range uint64(50) {
+		if Choice(seed, 0) != seed {
+			t.Errorf("the first choice of seed %d has seed %d", seed, Choice(seed, 0))
+		}
+		for i := range 128 {
+			s := Choice(seed, i)
+			if seen[s] {
+				t.Errorf("choice %d of seed %d has a seed that came before", i, seed)
+			}
+			seen[s] = true
+		}
 	}
 }
 
 // TestRandom pins the generator: texts of a seed must not change from release to release by accident.
 func TestRandom(t *testing.T) {
 	r := newRandom(42)
-	got := []float64{r.float64(), r.float64(), r.float64()}
+	got := []float64{r.at(forDraw, 0), r.at(forDraw, 1), r.at(forDraw, 2)}
 	want := []float64{0.35808126026515974, 0.7945240679736014, 0.43329047656255393}
 	if !slices.Equal(got, want) {
 		t.Errorf("seed 42 gives %v, want %v", got, want)
 	}
 	sum, n := 0.0, 100000
-	for range n {
-		u := r.float64()
+	for i := range n {
+		u := r.at(forDraw, i)
 		if u < 0 || u >= 1 {
 			t.Fatalf("%v is not in [0, 1)", u)
 		}
@@ -308,9 +224,10 @@ func TestSelectTop(t *testing.T) {
 			all[i] = candidate{int32(i), logits[i]}
 		}
 		slices.SortFunc(all, compare)
-		s := New(Params{}, n)
+		s := New(Params{}, Vocab{Size: n})
 		k := 1 + rng.IntN(n)
 		s.selectTop(logits, k)
+		slices.SortFunc(s.cand, compare)
 		for i := range k {
 			if s.cand[i].id != all[i].id {
 				t.Fatalf("top %d of %v: %v, want %v", k, logits, s.cand, all[:k])
@@ -322,19 +239,19 @@ func TestSelectTop(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	const vocab = 4000
 	logits := testLogits(vocab)
-	for _, p := range []Params{
-		{},
-		{Temperature: 1},
-		{Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.05},
-		{Temperature: 1, TopP: 0.9},
-		{Temperature: 1, TopP: 0.9, RepeatPenalty: 1.1, PresencePenalty: 1, FrequencyPenalty: 1},
-	} {
-		s := New(p, vocab)
-		step := func() { s.Accept(s.Sample(logits)) }
-		for range 200 {
+	mask := NewMask(vocab)
+	for id := range int32(vocab) {
+		if id%3 > 0 {
+			mask.Allow(id)
+		}
+	}
+	for i, p := range cases() {
+		s := New(p, Vocab{vocab, texts})
+		step := func() { s.Accept(s.Sample(logits, []Mask{nil, mask}[i%2])) }
+		for range 1100 { // also of what grows with the text
 			step()
 		}
-		if n := testing.AllocsPerRun(200, step); n != 0 {
+		if n := testing.AllocsPerRun(100, step); n != 0 {
 			t.Errorf("%+v: %v allocations per token", p, n)
 		}
 	}
@@ -354,13 +271,32 @@ func FuzzSample(f *testing.F) {
 	f.Add(uint64(1), uint64(0), float32(1), float32(0.9), float32(0.1), 3, float32(1.1))
 	f.Add(uint64(2), uint64(0xff), float32(0), float32(0), float32(0), 0, float32(0))
 	f.Add(uint64(3), uint64(0xf0f0), float32(2), float32(0.5), float32(0), 100, float32(0.5))
-	f.Fuzz(func(t *testing.T, seed, special uint64, temp, topP, minP float32, topK int, repeat float32) {
-		p := Params{Temperature: temp, TopP: topP, MinP: minP, TopK: topK, RepeatPenalty: repeat, Seed: seed}
+	f.Fuzz(func(t *testing.T, seed, special uint64, temp, topP, x float32, topK int, repeat float32) {
+		list := cases()
+		p := list[seed%uint64(len(list))]
+		p.Temperature, p.TopP, p.TopK, p.RepeatPenalty, p.Seed = temp, topP, topK, repeat, seed
+		switch special % 8 {
+		case 0:
+			p.MinP = x
+		case 1:
+			p.TypicalP = x
+		case 2:
+			p.TopNSigma = x
+		case 3:
+			p.XTCProbability, p.XTCThreshold = 1, x
+		case 4:
+			p.DynatempRange = x
+		case 5:
+			p.DRYMultiplier = x
+		case 6:
+			p.Mirostat, p.MirostatTau = 2, x
+		}
 		if p.Validate() != nil {
 			t.Skip()
 		}
 		rng := rand.New(rand.NewPCG(seed, special))
 		logits := make([]float32, 1+rng.IntN(100))
+		mask := NewMask(len(logits))
 		number := false
 		for i := range logits {
 			logits[i] = float32(rng.NormFloat64())
@@ -371,16 +307,22 @@ func FuzzSample(f *testing.F) {
 				logits[i] = []float32{nan, inf, negInf}[rng.IntN(3)]
 			}
 			number = number || logits[i] == logits[i]
+			if rng.IntN(2) == 0 {
+				mask.Allow(int32(i))
+			}
 		}
-		s := New(p, len(logits))
-		s.Prompt([]int32{0, 1, -5, 1 << 30})
+		s := New(p, Vocab{len(logits), texts})
+		s.Prompt([]int32{0, 1, -5, 1 << 30, 0, 1})
 		for range 5 {
-			id := s.Sample(logits)
+			id := s.Sample(logits, nil)
 			if id < 0 || int(id) >= len(logits) {
 				t.Fatalf("chose %d of %d", id, len(logits))
 			}
 			if number && logits[id] != logits[id] {
 				t.Fatalf("chose the NaN %d of %v", id, logits)
+			}
+			if masked := s.Sample(logits, mask); masked >= 0 && !mask.Allows(masked) {
+				t.Fatalf("chose %d, which is not allowed", masked)
 			}
 			s.Accept(id)
 		}
@@ -390,20 +332,42 @@ func FuzzSample(f *testing.F) {
 func BenchmarkSample(b *testing.B) {
 	const vocab = 128256
 	logits := testLogits(vocab)
+	mask := NewMask(vocab)
+	for id := range int32(vocab) {
+		if id%2 == 0 {
+			mask.Allow(id)
+		}
+	}
+	history := randomIDs(rand.New(rand.NewPCG(1, 1)), 8000, 50)
 	for _, bb := range []struct {
 		name string
 		p    Params
+		mask Mask
 	}{
-		{"greedy", Params{}},
-		{"temperature", Params{Temperature: 0.8}},
-		{"top_k", Params{Temperature: 0.8, TopK: 40, TopP: 0.95}},
-		{"top_p", Params{Temperature: 0.8, TopP: 0.95}},
-		{"penalties", Params{Temperature: 0.8, TopK: 40, RepeatPenalty: 1.1}},
+		{"greedy", Params{}, nil},
+		{"greedy masked", Params{}, mask},
+		{"temperature", Params{Temperature: 0.8}, nil},
+		{"min_p", Params{Temperature: 0.8, MinP: 0.05}, nil},
+		{"top_k", Params{Temperature: 0.8, TopK: 40, TopP: 0.95}, nil},
+		{"top_k 5000", Params{Temperature: 0.8, TopK: 5000}, nil},
+		{"top_p", Params{Temperature: 0.8, TopP: 0.95}, nil},
+		{"typical_p", Params{Temperature: 0.8, TypicalP: 0.95}, nil},
+		{"top_n_sigma", Params{Temperature: 0.8, TopNSigma: 1}, nil},
+		{"xtc", Params{Temperature: 0.8, XTCProbability: 1, XTCThreshold: 0.01}, nil},
+		{"dynatemp", Params{Temperature: 0.8, DynatempRange: 0.5}, nil},
+		{"mirostat", Params{Temperature: 0.8, Mirostat: 2}, nil},
+		{"penalties", Params{Temperature: 0.8, TopK: 40, RepeatPenalty: 1.1}, nil},
+		{"dry 8000", Params{Temperature: 0.8, TopK: 40, DRYMultiplier: 0.8, DRYLastN: 8000, DRYBreakers: []string{"zzz"}}, nil},
+		{"all", Params{
+			Temperature: 0.8, TopNSigma: 4, TypicalP: 0.99, TopP: 0.95, MinP: 0.01, XTCProbability: 0.5, DynatempRange: 0.2,
+			RepeatPenalty: 1.1, DRYMultiplier: 0.8,
+		}, mask},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			s := New(bb.p, vocab)
+			s := New(bb.p, Vocab{vocab, texts})
+			s.Prompt(history)
 			for b.Loop() {
-				s.Accept(s.Sample(logits))
+				s.Accept(s.Sample(logits, bb.mask))
 			}
 		})
 	}

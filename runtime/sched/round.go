@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Work is the share of one sequence in a step: its tokens Pos..Pos+N-1.
+// Work is the share of one sequence in a step: its tokens Pos..Pos+N-1. A child whose prompt its parent has run starts
+// with N = 0: it has nothing to run, and its first token is to be chosen from the logits behind the parent's prompt.
 type Work struct {
 	Seq    *Seq
 	Pos, N int
@@ -20,8 +21,12 @@ type Expired struct {
 	Err error // ErrQueueTimeout or ErrDeadline
 }
 
+// Copy is a KV block whose contents are to be copied.
+type Copy struct{ Dst, Src int32 }
+
 // Round is a step to run. Its slices are valid until the next call of Round.
 type Round struct {
+	Copies  []Copy // to be made before the step, in this order
 	Work    []Work // single tokens first; empty if nothing can run
 	Expired []Expired
 }
@@ -35,13 +40,14 @@ func (s *Scheduler) Round(now time.Time) Round {
 	s.admit()
 	s.share()
 	for _, q := range s.running {
-		if q.left() == 1 {
+		if q.left() == 1 || q.forked {
 			s.emit(q)
 		}
 	}
 	for _, q := range s.prompts {
 		s.emit(q)
 	}
+	s.out.Copies, s.copies = s.copies, s.out.Copies[:0]
 	return s.out
 }
 
@@ -57,6 +63,7 @@ func (s *Scheduler) share() {
 	for _, q := range s.running {
 		switch q.left() {
 		case 0: // its next token is not known yet
+			q.grant = 0
 		case 1:
 			q.grant = 1
 			single++
@@ -105,7 +112,7 @@ func (s *Scheduler) share() {
 	}
 }
 
-// bound sets how many tokens each of s.prompts may get for the outputs' sake.
+// bound sets how many tokens each of s.prompts may get for the sake of outputs and cuts.
 func (s *Scheduler) bound() {
 	scored := 0
 	for _, q := range s.prompts {
@@ -117,6 +124,9 @@ func (s *Scheduler) bound() {
 		q.most = q.left()
 		if rows := q.rows(q.left()); rows > 1 {
 			q.most -= rows - min(rows, 1+(s.cfg.Outputs-len(s.running))/scored)
+		}
+		if q.done < q.Cut {
+			q.most = min(q.most, q.Cut-q.done)
 		}
 	}
 }

@@ -15,6 +15,19 @@
 // within a key for its sequences, where the share that a short prompt does not need passes to the longer ones. So a
 // short prompt behind a long one is through after a few steps.
 //
+// Reuse. What is cached of a text can be found under its hashes (Seq.Chain), while a sequence runs and afterwards until
+// its blocks are needed. A sequence that starts takes the blocks it finds for the beginning of its prompt, reserves only
+// what is missing, and runs what is left: at least its last token, for the logits. Sequences that may have to run
+// everything anew (Seq.Turns) can be found only when they have ended, and reserve blocks for what they found as well: they
+// save time, not memory.
+//
+// Choices. A sequence may have children: sequences with the same prompt, which wait until it has been run, once, and
+// then start behind it (Add, Work). They hold its blocks from that moment on, so that the parent may end before the last
+// of them starts. Full blocks are only read from then on; the block where the prompt ends is copied for everyone who
+// writes to it. Blocks that waiting children hold could keep all others from starting for ever, and them from being
+// freed; so when nothing runs and the sequence whose turn it is does not fit, a child that does may overtake it. One
+// always fits: it needs no more than its parent had.
+//
 // Outputs. A device selects at most Config.Outputs rows of a step for logits. Each running sequence owns one of them; a
 // prompt whose scores are wanted (Seq.Rows) owns an equal share of the others besides, and gets no more tokens in a step
 // than it has rows for. So it never takes from an answer what that needs, and with a single output to each sequence it
@@ -43,7 +56,7 @@ type Config struct {
 	StepTokens   int           // tokens of a step, at least Seqs
 	MixTokens    int           // prompt tokens of a step in which other sequences decode, at least 1; it bounds their delay
 	Outputs      int           // rows of a step that may be selected for logits, at least Seqs; 0 means Seqs
-	Queue        int           // sequences that may wait when all slots are taken
+	Queue        int           // sequences that may wait when all slots are taken; children don't count
 	QueueTimeout time.Duration // longest wait; 0 means no limit
 }
 
@@ -53,10 +66,18 @@ type Seq struct {
 	Len      int       // tokens known so far: first the prompt, then Append adds
 	Max      int       // tokens it may grow to
 	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
+	Cut      int       // no step has tokens on both sides of this position; 0 for none
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
+	Apart    bool      // a child that runs its prompt itself
+	Turns    bool      // it may be rewound; not for one with children but those apart
 	Owner    any       // the caller's
 
-	Table kv.Table // blocks for Max positions while it runs
+	// Chain has the hashes of the full blocks of its tokens, the first at least: cached contents are found and made known
+	// under them. The caller appends to it as the text grows; nil finds nothing and makes nothing known.
+	Chain []kv.Hash
+	Hit   int // tokens of the prompt that were found when it started
+
+	Table kv.Table // blocks for Max positions while it runs; of a waiting child, those of the prompt
 
 	state state
 	lane  *lane
@@ -65,6 +86,14 @@ type Seq struct {
 	until time.Time // end of the wait, zero for none
 	most  int       // tokens that the outputs of the round being made allow it
 	grant int       // tokens in that round
+
+	child    bool
+	parent   *Seq    // whose prompt it waits for; nil when it may start
+	children []*Seq  // that wait for its prompt
+	spare    []int32 // blocks it holds besides those of the table
+	forked   bool    // its prompt was run by its parent, and the token behind is not known yet
+
+	published int // blocks of the table whose contents were made known, or found
 }
 
 type state uint8
@@ -102,7 +131,9 @@ type Scheduler struct {
 	lanes   map[string]*lane // those with waiting or running sequences
 	turns   []*lane          // those with waiting ones, the next to be served first
 	waiting int
+	brood   int    // children among the waiting
 	running []*Seq // in order of admission
+	copies  []Copy // to be made before the next step
 
 	round   uint64
 	prompts []*Seq  // scratch of share
@@ -140,9 +171,46 @@ func (s *Scheduler) All(f func(*Seq)) {
 	}
 }
 
-// Add queues a sequence. It fails with ErrFull if too many wait already (a sequence for which there is a free slot
-// does not count), and in other ways if the sequence could never run.
-func (s *Scheduler) Add(q *Seq, now time.Time) error {
+// Add queues a sequence and its children, all or none. It fails with ErrFull if too many wait already (a sequence for
+// which there is a free slot does not count), and in other ways if the sequence could never run. Children have the same
+// Key, Len and Max and no Rows; there is no limit to their wait in the queue, since their parent runs.
+func (s *Scheduler) Add(q *Seq, now time.Time, children ...*Seq) error {
+	if err := s.check(q); err != nil {
+		return err
+	}
+	for _, c := range children {
+		if err := s.check(c); err != nil {
+			return err
+		}
+		if c.Turns && !c.Apart || q.Turns && !c.Apart || c.Key != q.Key || c.Len != q.Len || c.Max != q.Max || c.Rows != 0 || !c.Apart && Together(q.Max) > s.pool.Total() {
+			return fmt.Errorf("sched: a sequence of %d to %d tokens cannot be a child of one of %d to %d", c.Len, c.Max, q.Len, q.Max)
+		}
+	}
+	if s.waiting-s.brood-(s.cfg.Seqs-len(s.running)) >= s.cfg.Queue {
+		return ErrFull
+	}
+	s.enqueue(q)
+	if s.cfg.QueueTimeout > 0 {
+		q.until = now.Add(s.cfg.QueueTimeout)
+	}
+	for _, c := range children {
+		s.enqueue(c)
+		c.child = true
+		s.brood++
+		if !c.Apart {
+			c.parent = q
+			q.children = append(q.children, c)
+		}
+	}
+	return nil
+}
+
+// Together returns the KV blocks that must exist for sequences of at most so many tokens to share a prompt: those of
+// one, and one for the block where the prompt ends.
+func Together(most int) int { return kv.Blocks(most) + 1 }
+
+// check reports whether a sequence could run.
+func (s *Scheduler) check(q *Seq) error {
 	switch {
 	case q.state != idle:
 		return errors.New("sched: the sequence has been added already")
@@ -152,9 +220,11 @@ func (s *Scheduler) Add(q *Seq, now time.Time) error {
 		return fmt.Errorf("sched: %d of %d tokens need logits", q.Rows, q.Len)
 	case kv.Blocks(q.Max) > s.pool.Total():
 		return fmt.Errorf("sched: a sequence of %d tokens needs %d KV blocks of %d", q.Max, kv.Blocks(q.Max), s.pool.Total())
-	case s.waiting-(s.cfg.Seqs-len(s.running)) >= s.cfg.Queue:
-		return ErrFull
 	}
+	return nil
+}
+
+func (s *Scheduler) enqueue(q *Seq) {
 	l := s.lanes[q.Key]
 	if l == nil {
 		l = &lane{key: q.Key}
@@ -166,16 +236,21 @@ func (s *Scheduler) Add(q *Seq, now time.Time) error {
 	l.waiting = append(l.waiting, q)
 	s.waiting++
 	q.state, q.lane, q.done, q.from, q.until = waiting, l, 0, q.Len-max(q.Rows, 1), time.Time{}
-	if s.cfg.QueueTimeout > 0 {
-		q.until = now.Add(s.cfg.QueueTimeout)
-	}
-	return nil
+	q.child, q.parent, q.children, q.forked, q.Hit, q.published = false, nil, nil, false, 0, 0
 }
 
 // Ran records that a share of the last round has been run. It does nothing if the sequence has ended since.
 func (s *Scheduler) Ran(w Work) {
-	if w.Seq.state == running {
-		w.Seq.done += w.N
+	q := w.Seq
+	if q.state != running {
+		return
+	}
+	q.done += w.N
+	if !q.Turns {
+		s.publish(q)
+	}
+	if len(q.children) > 0 && q.left() == 0 {
+		s.fork(q)
 	}
 }
 
@@ -185,60 +260,72 @@ func (s *Scheduler) Append(q *Seq) {
 		panic(fmt.Sprintf("sched: append to a sequence in state %d with %d of %d tokens, %d run", q.state, q.Len, q.Max, q.done))
 	}
 	q.Len++
+	q.forked = false
 }
 
-// Rewind makes a running sequence run all of its tokens once more, to choose the next one: what is cached of them no
-// longer counts. It keeps its blocks.
-func (s *Scheduler) Rewind(q *Seq) {
-	if q.state == running {
-		q.done, q.from = 0, q.Len-1
+// publish makes known what the full blocks of a sequence hold.
+func (s *Scheduler) publish(q *Seq) {
+	for n := min(len(q.Chain), q.done/kv.BlockSize); q.published < n; q.published++ {
+		s.pool.Publish(q.Table.Blocks[q.published], q.Chain[q.published])
 	}
 }
 
-// End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended.
+// Rewind makes a running sequence, one that Turns, run all of its tokens once more, to choose the next one: what is
+// cached of them no longer counts. It keeps its blocks but those it found, and does not turn again. Its Chain is nil
+// then; the caller may set one for what it will hold.
+func (s *Scheduler) Rewind(q *Seq) {
+	if q.state != running {
+		return
+	}
+	if !q.Turns {
+		panic("sched: a sequence is rewound that was not said to turn")
+	}
+	for i, b := range q.spare {
+		s.pool.Release(q.Table.Blocks[i])
+		q.Table.Blocks[i] = b
+	}
+	q.spare = nil
+	q.done, q.from, q.published, q.Chain, q.Turns = 0, q.Len-1, 0, nil, false
+}
+
+// End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended. Children
+// that wait for its prompt run it themselves.
 func (s *Scheduler) End(q *Seq) {
 	l := q.lane
 	switch q.state {
 	case idle:
 		return
 	case waiting:
-		i := slices.Index(l.waiting, q)
-		l.waiting = slices.Delete(l.waiting, i, i+1)
-		s.waiting--
-		if len(l.waiting) == 0 {
-			i := slices.Index(s.turns, l)
-			s.turns = slices.Delete(s.turns, i, i+1)
-		}
+		s.dequeue(l, slices.Index(l.waiting, q))
 	case running:
 		i := slices.Index(s.running, q)
 		s.running = slices.Delete(s.running, i, i+1)
 		l.running--
-		s.pool.Drop(&q.Table)
+		s.publish(q)
 	}
-	q.state, q.lane = idle, nil
+	s.pool.Drop(&q.Table)
+	s.dropSpare(q)
+	for _, c := range q.children {
+		if c.parent == q {
+			c.parent = nil
+		}
+	}
+	q.state, q.lane, q.parent, q.children = idle, nil, nil, nil
 	if l.running == 0 && len(l.waiting) == 0 {
 		delete(s.lanes, l.key)
 	}
 }
 
-// admit starts waiting sequences while there are slots and blocks.
-func (s *Scheduler) admit() {
-	for len(s.running) < s.cfg.Seqs && len(s.turns) > 0 {
-		l := s.turns[0]
-		q := l.waiting[0]
-		if !s.pool.Grow(&q.Table, q.Max) {
-			return
-		}
-		l.waiting = slices.Delete(l.waiting, 0, 1)
-		s.waiting--
-		l.running++
-		// The lane goes to the end of the turns, or away.
-		s.turns = slices.Delete(s.turns, 0, 1)
-		if len(l.waiting) > 0 {
-			s.turns = append(s.turns, l)
-		}
-		q.state = running
-		s.running = append(s.running, q)
+// dequeue takes the i-th waiting sequence out of a lane.
+func (s *Scheduler) dequeue(l *lane, i int) {
+	if l.waiting[i].child {
+		s.brood--
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	s.waiting--
+	if len(l.waiting) == 0 {
+		i := slices.Index(s.turns, l)
+		s.turns = slices.Delete(s.turns, i, i+1)
 	}
 }
 

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -324,7 +325,7 @@ func TestScored(t *testing.T) {
 func TestRewind(t *testing.T) {
 	pool := kv.NewPool(8)
 	s := New(Config{Seqs: 2, StepTokens: 16, MixTokens: 16}, pool)
-	q := &Seq{Len: 20, Max: 60}
+	q := &Seq{Len: 20, Max: 60, Turns: true}
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
@@ -354,5 +355,30 @@ func TestRewind(t *testing.T) {
 	s.Rewind(q)
 	if r := s.Round(time.Time{}); len(r.Work) != 0 || pool.Free() != 8 {
 		t.Errorf("work %+v behind the end", r.Work)
+	}
+}
+
+// TestCut: no step has tokens on both sides of a cut, and what the cut leaves goes to others.
+func TestCut(t *testing.T) {
+	s := New(Config{Seqs: 2, StepTokens: 10, MixTokens: 10, Queue: 1}, kv.NewPool(10))
+	a, b := &Seq{Len: 30, Max: 31, Cut: 12}, &Seq{Len: 30, Max: 31}
+	for _, q := range []*Seq{a, b} {
+		if err := s.Add(q, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []int
+	for range 3 {
+		for _, w := range s.Round(time.Time{}).Work {
+			if w.Seq == a {
+				got = append(got, w.N)
+			} else {
+				got = append(got, -w.N)
+			}
+			s.Ran(w)
+		}
+	}
+	if want := []int{5, -5, 5, -5, 2, -8}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

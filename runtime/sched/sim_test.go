@@ -1,12 +1,14 @@
 package sched
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"aquifer/runtime/kv"
+	"aquifer/runtime/plan"
 )
 
 // client is a sequence as the simulated engine sees it.
@@ -18,6 +20,16 @@ type client struct {
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
 	scored       int // rows of its prompt, likewise
+	text         []int32
+	child        bool
+	long         bool // what it caches is of the other kind
+}
+
+// cell is what the simulated device holds for a position.
+type cell struct {
+	key   string
+	long  bool
+	token int32
 }
 
 // sim plays engine and clients and checks every round against the rules in the package comment.
@@ -30,11 +42,19 @@ type sim struct {
 	live     map[*Seq]*client
 	rows     func(prompt int) int // Seq.Rows of the next client; nil means 0
 	number   int
+	token    int
 	rounds   int
 	ended    int
 	expired  int
 	canceled int
 	refused  int
+	forks    int // children that started behind their parent's prompt
+	copies   int
+	memory   map[int32]*[plan.KVBlock]cell // what the "device" holds, by block
+	longFrom int                           // length beyond which sequences are long; 0 means never
+	trunks   int                           // texts that prompts begin with; 0 means that all differ
+	hits     int                           // tokens found in the cache
+	turned   int
 }
 
 func newSim(t *testing.T, cfg Config, blocks int) *sim {
@@ -42,30 +62,88 @@ func newSim(t *testing.T, cfg Config, blocks int) *sim {
 	pool := kv.NewPool(blocks)
 	return &sim{
 		t: t, cfg: cfg, s: New(cfg, pool), pool: pool, now: time.Unix(1e9, 0), live: map[*Seq]*client{},
+		memory: map[int32]*[plan.KVBlock]cell{},
 	}
 }
 
 // add brings a client whose answer has extra tokens and ends after stop of them; nil if it was refused.
 func (m *sim) add(key string, prompt, extra, stop int, deadline time.Duration) *client {
-	c := &client{prompt: prompt, stop: prompt + min(stop, extra), number: m.number, added: m.now, admitted: -1}
-	c.Key, c.Len, c.Max, c.Owner = key, prompt, prompt+extra, c
-	if m.rows != nil {
-		c.Rows = m.rows(prompt)
+	if all := m.addFamily(key, prompt, extra, stop, deadline, 0, false); all != nil {
+		return all[0]
 	}
-	if deadline > 0 {
-		c.Deadline = m.now.Add(deadline)
+	return nil
+}
+
+// addFamily brings a client with children.
+func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Duration, children int, apart bool) []*client {
+	var all []*client
+	var seqs []*Seq
+	text := m.prompt(prompt)
+	for i := range children + 1 {
+		c := &client{prompt: prompt, stop: prompt + min(stop*(i+1), extra), added: m.now, admitted: -1, child: i > 0}
+		c.Key, c.Len, c.Max, c.Owner, c.Apart, c.text = key, prompt, prompt+extra, c, apart && i > 0, slices.Clone(text)
+		c.Turns = m.longFrom > 0 && prompt <= m.longFrom && c.Max > m.longFrom
+		c.Apart = c.Apart || i > 0 && c.Turns
+		c.long = m.longFrom > 0 && prompt > m.longFrom
+		if m.trunks > 0 {
+			c.Chain = c.chain(nil)
+		}
+		if m.rows != nil && i == 0 && children == 0 {
+			c.Rows = m.rows(prompt)
+		}
+		if deadline > 0 {
+			c.Deadline = m.now.Add(deadline)
+		}
+		all, seqs = append(all, c), append(seqs, &c.Seq)
 	}
-	full := m.s.Waiting()-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
-	switch err := m.s.Add(&c.Seq, m.now); {
+	waiting := 0
+	for _, c := range m.live {
+		if !c.Running() && !c.child {
+			waiting++
+		}
+	}
+	full := waiting-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
+	switch err := m.s.Add(seqs[0], m.now, seqs[1:]...); {
 	case full && err == ErrFull:
 		m.refused++
 		return nil
 	case full || err != nil:
-		m.t.Fatalf("Add with %d waiting, %d running: %v", m.s.Waiting(), m.s.Running(), err)
+		m.t.Fatalf("Add with %d waiting, %d running: %v", waiting, m.s.Running(), err)
 	}
-	m.number++
-	m.live[&c.Seq] = c
-	return c
+	for _, c := range all {
+		c.number = m.number
+		m.number++
+		m.live[&c.Seq] = c
+	}
+	return all
+}
+
+// chain extends the hashes of a client's text.
+func (c *client) chain(from []kv.Hash) []kv.Hash {
+	return kv.Chain(from, kv.Root(fmt.Sprint(c.Key, c.long)), c.text)
+}
+
+// prompt makes up a text that may begin as others do.
+func (m *sim) prompt(n int) []int32 {
+	text := make([]int32, n)
+	same := 0
+	if m.trunks > 0 {
+		same = n - m.token%(n+1)*(m.number%3)/2
+	}
+	for i := range text {
+		if i < same {
+			text[i] = -int32(i*m.trunks+m.number*7%m.trunks) - 1
+		} else {
+			text[i] = m.fresh()
+		}
+	}
+	return text
+}
+
+// fresh returns a token that was never there before.
+func (m *sim) fresh() int32 {
+	m.token++
+	return int32(m.token)
 }
 
 func (m *sim) cancel(c *client) {
@@ -87,7 +165,7 @@ func (m *sim) round(between func()) {
 	for _, e := range r.Expired {
 		c := m.live[e.Seq]
 		late := !e.Seq.Deadline.IsZero() && !m.now.Before(e.Seq.Deadline)
-		waited := c.admitted < 0 && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
+		waited := c.admitted < 0 && !c.child && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
 		if e.Err == ErrDeadline && !late || e.Err == ErrQueueTimeout && !waited || e.Err == nil {
 			t.Fatalf("sequence %d expired with %v", c.number, e.Err)
 		}
@@ -113,12 +191,13 @@ func (m *sim) round(between func()) {
 	slices.SortFunc(fresh, func(a, b *client) int { return a.number - b.number })
 	for _, c := range fresh {
 		for _, w := range m.live {
-			if w.Key == c.Key && w.admitted < 0 && w.number < c.number {
+			if w.Key == c.Key && w.admitted < 0 && w.number < c.number && w.parent == nil && !c.forked {
 				t.Fatalf("sequence %d overtook %d of the same key", c.number, w.number)
 			}
 		}
 	}
 	m.checkWork(r.Work)
+	m.run(r)
 	work := slices.Clone(r.Work)
 	if between != nil {
 		between()
@@ -130,7 +209,9 @@ func (m *sim) round(between func()) {
 		if c == nil {
 			continue // cancelled while the step ran
 		}
-		if c.ran < c.prompt {
+		if w.N == 0 {
+			c.scored++
+		} else if c.ran < c.prompt {
 			c.scored += w.Rows
 		}
 		c.ran += w.N
@@ -147,6 +228,50 @@ func (m *sim) round(between func()) {
 			continue
 		}
 		m.s.Append(w.Seq)
+		c.text = append(c.text, m.fresh())
+		if c.Chain != nil {
+			c.Chain = c.chain(c.Chain)
+		}
+		if c.Turns && c.Len == m.longFrom+1 {
+			m.s.Rewind(w.Seq)
+			c.long, c.ran, c.prompt, c.Rows, c.scored = true, 0, c.Len, 0, 0
+			if m.trunks > 0 {
+				c.Chain = c.chain(nil)
+			}
+			m.turned++
+		}
+	}
+}
+
+// run plays the device: it makes the copies, then checks for each sequence that what lies before its tokens is its own
+// text, and that nobody else holds the blocks it writes.
+func (m *sim) run(r Round) {
+	m.t.Helper()
+	block := func(b int32) *[plan.KVBlock]cell {
+		if m.memory[b] == nil {
+			m.memory[b] = new([plan.KVBlock]cell)
+		}
+		return m.memory[b]
+	}
+	for _, c := range r.Copies {
+		*block(c.Dst) = *block(c.Src)
+		m.copies++
+	}
+	for _, w := range r.Work {
+		c := m.live[w.Seq]
+		for pos := range w.Pos {
+			want := cell{c.Key, c.long, c.text[pos]}
+			if got := block(w.Seq.Table.Blocks[pos/plan.KVBlock])[pos%plan.KVBlock]; got != want {
+				m.t.Fatalf("sequence %d finds %+v at position %d of %d, not %+v", c.number, got, pos, w.Pos, want)
+			}
+		}
+		for pos := w.Pos; pos < w.Pos+w.N; pos++ {
+			b := w.Seq.Table.Blocks[pos/plan.KVBlock]
+			if n := m.pool.Shares(b); n != 1 || m.pool.Published(b) {
+				m.t.Fatalf("sequence %d writes block %d, which %d tables hold, published %v", c.number, b, n, m.pool.Published(b))
+			}
+			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, c.text[pos]}
+		}
 	}
 }
 
@@ -155,11 +280,16 @@ func (m *sim) checkAccount() {
 	var tables []*kv.Table
 	running := 0
 	for q, c := range m.live {
+		tables = append(tables, &kv.Table{Blocks: q.spare})
 		if !q.Running() {
-			if len(q.Table.Blocks) != 0 {
-				m.t.Fatalf("waiting sequence %d holds blocks", c.number)
+			if n := len(q.Table.Blocks); n != 0 && (!q.forked || n != kv.Blocks(c.prompt)) {
+				m.t.Fatalf("waiting sequence %d holds %d blocks", c.number, n)
 			}
+			tables = append(tables, &q.Table)
 			continue
+		}
+		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.Hit/plan.KVBlock) {
+			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
 		if len(q.Table.Blocks) != kv.Blocks(q.Max) {
@@ -195,7 +325,14 @@ func (m *sim) checkWork(work []Work) {
 			t.Fatalf("work for a sequence that is gone, waiting or listed twice")
 		}
 		seen[w.Seq] = true
-		if w.Pos != c.ran || w.N < 1 || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
+		if c.child && w.N == 0 && c.ran == 0 {
+			c.ran = c.prompt
+			m.forks++
+		} else if c.ran == 0 && w.Pos > 0 && w.Pos == w.Seq.Hit && w.Pos%plan.KVBlock == 0 && w.Pos <= c.prompt-max(c.Rows, 1) {
+			c.ran = w.Pos
+			m.hits += w.Pos
+		}
+		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
 		}
 		if rows := m.wanted(w.Seq, w.Pos, w.N); w.Rows != rows {
@@ -203,7 +340,11 @@ func (m *sim) checkWork(work []Work) {
 		}
 		total += w.N
 		outputs += w.Rows
-		if w.Seq.Len-w.Pos == 1 {
+		if w.N == 0 {
+			if prompts > 0 {
+				t.Fatal("a sequence with nothing to run behind a prompt")
+			}
+		} else if w.Seq.Len-w.Pos == 1 {
 			single++
 			if prompts > 0 {
 				t.Fatal("a single token behind a prompt")
@@ -269,7 +410,7 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals := 0
+	arrivals, forks, copies, hits, turned := 0, 0, 0, 0, 0
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
@@ -279,7 +420,7 @@ func TestRandomArrivals(t *testing.T) {
 			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
 		}
 		blocks := 8 + rng.IntN(60)
-		scores := seed%2 == 1
+		scores, families := seed%2 == 1, seed%3 > 0
 		if scores {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
@@ -289,6 +430,10 @@ func TestRandomArrivals(t *testing.T) {
 				return 0
 			}
 			return rng.IntN(prompt + 1)
+		}
+		m.trunks = int(seed % 5)
+		if seed%4 == 3 {
+			m.longFrom = 30 + rng.IntN(100)
 		}
 		var clients []*client
 		for range 400 {
@@ -300,9 +445,11 @@ func TestRandomArrivals(t *testing.T) {
 					deadline = time.Duration(1+rng.IntN(2000)) * time.Millisecond
 				}
 				key := string(rune('a' + rng.IntN(1+rng.IntN(5))))
-				if c := m.add(key, prompt, extra, rng.IntN(100), deadline); c != nil {
-					clients = append(clients, c)
+				children := 0
+				if families && rng.IntN(3) == 0 && Together(prompt+extra) <= blocks {
+					children = 1 + rng.IntN(6)
 				}
+				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(100), deadline, children, rng.IntN(10) == 0)...)
 			}
 			m.round(func() {
 				if len(clients) > 0 && rng.IntN(4) == 0 {
@@ -315,9 +462,13 @@ func TestRandomArrivals(t *testing.T) {
 		}
 		m.drain(100000)
 		arrivals += m.number
+		forks += m.forks
+		copies += m.copies
+		hits += m.hits
+		turned += m.turned
 	}
-	if arrivals < 5000 {
-		t.Errorf("only %d arrivals", arrivals)
+	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 {
+		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned", arrivals, forks, copies, hits, turned)
 	}
 }
 
@@ -342,14 +493,17 @@ func FuzzSched(f *testing.F) {
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
+		m.trunks, m.longFrom = blocks%3, blocks%7*20
 		var clients []*client
 		for len(data) > 0 {
 			switch next() % 4 {
 			case 0:
 				key, prompt, extra := string(rune('a'+next()%6)), 1+next(), next()
-				if c := m.add(key, prompt, extra, extra/2, time.Duration(next()%64)*16*time.Millisecond); c != nil {
-					clients = append(clients, c)
+				deadline, children := time.Duration(next()%64)*16*time.Millisecond, 0
+				if Together(prompt+extra) <= blocks {
+					children = max(next()%8-3, 0)
 				}
+				clients = append(clients, m.addFamily(key, prompt, extra, extra/2, deadline, children, extra%5 == 0)...)
 			case 1:
 				m.round(nil)
 			case 2:

@@ -36,6 +36,14 @@ check(chunks[-2].choices[0].finish_reason == "stop", chunks[-2])
 check(chunks[-1].choices == [] and chunks[-1].usage.total_tokens == 12, chunks[-1])
 check(all(c.usage is None for c in chunks[:-1]), chunks)
 
+r = ask("hello", n=3, logprobs=True, top_logprobs=2, logit_bias={"5": -100}, extra_body={"typical_p": 0.9, "dry_multiplier": 0.8})
+check([(c.index, c.message.content) for c in r.choices] == [(i, ANSWER) for i in range(3)], r)
+check(all(c.logprobs.content == [] for c in r.choices), r)
+texts = ["", "", ""]
+for c in ask("hello", n=3, stream=True):
+    texts[c.choices[0].index] += c.choices[0].delta.content or ""
+check(texts == [ANSWER] * 3, texts)
+
 chunks = list(ask("slow", stream=True))
 check("".join(c.choices[0].delta.content or "" for c in chunks) == "slow answer", chunks)
 

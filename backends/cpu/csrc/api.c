@@ -1,5 +1,4 @@
 // The exported functions: they check handles and sizes and leave the work to the other files.
-#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,33 +59,15 @@ int32_t aq_abi(aq_abi_info *args) {
 	return AQ_STATUS_OK;
 }
 
-// levels returns what processor and operating system can run, as bits.
-static uint32_t levels(void) {
-	__builtin_cpu_init();
-	uint32_t bits = 1u << AQ_LEVEL_BASELINE;
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-		uint32_t a, b, c, d;
-		if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C) {
-			bits |= 1u << AQ_LEVEL_AVX2;
-		}
-	}
-	if (bits & 1u << AQ_LEVEL_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-		__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) {
-		bits |= 1u << AQ_LEVEL_AVX512;
-	}
-	return bits;
-}
+// best_level returns the highest of the levels in a set of bits: their numbers ascend.
+static int32_t best_level(uint32_t levels) { return 31 - __builtin_clz(levels); }
 
 int32_t aq_open(aq_open_args *args) {
 	if (args->size != sizeof *args) {
 		return AQ_STATUS_INVALID;
 	}
-	const uint32_t have = levels();
-	int32_t level = args->level;
-	if (level == AQ_LEVEL_BEST) {
-		level = have & 1u << AQ_LEVEL_AVX512 ? AQ_LEVEL_AVX512 : have & 1u << AQ_LEVEL_AVX2 ? AQ_LEVEL_AVX2 : AQ_LEVEL_BASELINE;
-	}
+	const uint32_t have = machine_levels();
+	const int32_t level = args->level == AQ_LEVEL_BEST ? best_level(have) : args->level;
 	if (level < 0 || level >= AQ_LEVEL_COUNT || args->threads < 1 || args->threads > 1024) {
 		return fail(&no_device, AQ_STATUS_INVALID, 0, "level %d with %d threads", level, args->threads);
 	}
@@ -98,7 +79,7 @@ int32_t aq_open(aq_open_args *args) {
 		return fail(&no_device, AQ_STATUS_MEMORY, sizeof *d, "device");
 	}
 	d->level = level;
-	d->k = level == AQ_LEVEL_AVX512 ? aq_level_avx512() : level == AQ_LEVEL_AVX2 ? aq_level_avx2() : aq_level_baseline();
+	d->k = machine_kernels(level);
 	atomic_flag_clear(&d->error_lock);
 	int32_t status = pool_open(&d->pool, args->threads);
 	if (status) {
@@ -131,15 +112,8 @@ int32_t aq_info(aq_info_args *args) {
 	}
 	args->threads = d ? pool_threads(d->pool) : 0;
 	args->level = d ? d->level : 0;
-	args->levels = levels();
-	uint32_t r[13] = {0}; // brand string of 48 bytes, zero behind it
-	if (__get_cpuid_max(0x80000000, NULL) >= 0x80000004) {
-		for (uint32_t i = 0; i < 3; i++) {
-			__get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
-		}
-	}
-	memset(args->processor, 0, sizeof args->processor);
-	memcpy(args->processor, r, sizeof r);
+	args->levels = machine_levels();
+	machine_name(args->processor);
 	return AQ_STATUS_OK;
 }
 

@@ -2,6 +2,7 @@
 //
 //   api.c      the exported functions              program.c  compile: check, choose, lay out, allocate
 //   error.c    the last error of a device          memory.c   arenas
+//   machine.c  levels and name of the processor    wait.c     sleeping until a word changes
 //   pool.c     threads and units of work           weight.c   weights: storage layouts, repacking at load
 //   step.c     running a step                      op_*.c     what an op does in a step, cut into units of work
 //   product.c  weights times rows, for op_linear.c and op_experts.c
@@ -27,7 +28,7 @@ enum {
 	AQ_LOOKUPS = 16,       // lookups of a tile between two table builds (LB groups x K codebooks)
 	AQ_ENTRIES = 256,      // entries of a table
 	AQ_TABLE_TOKENS = 8,   // tokens that the table kernels take in one pass
-	AQ_DIRECT_TOKENS = 4,  // tokens up to which dense rows are multiplied without a panel
+	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
@@ -62,6 +63,8 @@ typedef struct weight {
 	float *book;         // codebooks (K, 2^B, og, g), or NULL if book16 is kept
 	uint16_t *book16;    // the same in F16
 	float *book_t;       // tables: codebooks transposed to (K, g, 256) in the order of the level's tables
+	int32_t *book_pairs; // the same for tables of int16 products: (K, g/2 rounded up, 256) pairs, times ...
+	float *book_step;    // ... (K) the value of 1
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
 	float *values;       // vectors: (cols)
@@ -134,6 +137,7 @@ typedef struct kernels {
 	const char *name;
 	bool interleaved;  // order of the rows in a tile: byte 4i+j holds row 16j+i, not row b at byte b
 	bool book16;       // decodes F16 codebooks quickly
+	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
 	int64_t table_bytes;
 	// Estimated cycles, for the choice between tables and panels: of a lookup, of a table entry for each input of a
 	// group, of decoding one code of eight inputs, of a multiply-add.
@@ -161,6 +165,11 @@ typedef struct kernels {
 const kernels *aq_level_baseline(void);
 const kernels *aq_level_avx2(void);
 const kernels *aq_level_avx512(void);
+const kernels *aq_level_dotprod(void);
+
+uint32_t machine_levels(void); // bit AQ_LEVEL_* is set where processor and operating system can run the level
+const kernels *machine_kernels(int32_t level); // of a level that they can run
+void machine_name(char name[AQ_NAME_BYTES]);   // of the processor, zero-terminated
 
 // ---- threads ------------------------------------------------------------------------------------------------------
 
@@ -179,6 +188,20 @@ typedef struct job {
 } job;
 
 typedef struct pool pool;
+
+// wait_word sleeps while *word is value, until wake_waiters; it may return early.
+void wait_word(uint32_t *word, uint32_t value);
+void wake_waiters(uint32_t *word);
+
+// spin_pause gives a loop that waits for memory some ten cycles of rest. The arm64 hint for it, yield, takes no time on
+// most processors; isb waits for the pipeline.
+static inline void spin_pause(void) {
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
 
 int32_t pool_open(pool **out, int32_t threads);
 void pool_close(pool *p);

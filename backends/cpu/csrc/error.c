@@ -39,7 +39,7 @@ static void format_text(char *out, int32_t size, const char *format, va_list arg
 
 static void lock_error(device *d) {
 	while (atomic_flag_test_and_set_explicit(&d->error_lock, memory_order_acquire)) {
-		__builtin_ia32_pause();
+		spin_pause();
 	}
 }
 

@@ -41,7 +41,7 @@ INL void weighted_tile(const float *p, const float *v, float *acc, int32_t lo, i
 
 INL void weighted_rows(const float *p, const float *v, float *acc, int32_t lo, int32_t hi, int64_t dim, const int32_t R) {
 	int64_t d = 0;
-#if VW >= 8
+#if VW >= 8 || VREGS == 32
 	for (; d + 4 * VW <= dim; d += 4 * VW) {
 		weighted_tile(p, v + d, acc + d, lo, hi, dim, R, 4);
 	}
@@ -56,7 +56,7 @@ INL void weighted_rows(const float *p, const float *v, float *acc, int32_t lo, i
 
 static void weighted(const float *p, const float *v, float *acc, int32_t lo, int32_t hi, int64_t dim, int32_t rows) {
 	int32_t r = 0;
-#if VW == 16
+#if VREGS == 32
 	enum { STEP = 4 };
 #else
 	enum { STEP = 2 };
@@ -64,7 +64,7 @@ static void weighted(const float *p, const float *v, float *acc, int32_t lo, int
 	for (; r + STEP <= rows; r += STEP) {
 		weighted_rows(p + r * AQ_KV_BLOCK, v, acc + r * dim, lo, hi, dim, STEP);
 	}
-#if VW == 16
+#if VREGS == 32
 	if (r + 2 <= rows) {
 		weighted_rows(p + r * AQ_KV_BLOCK, v, acc + r * dim, lo, hi, dim, 2);
 		r += 2;

@@ -5,41 +5,42 @@
 // more than doubled the speed), and books that came in F16 stay in F16. Sorting entries, prefetching entries and
 // 6-bit books gained nothing.
 
+#include "vec8.h"
+
 enum { CODES_COLS = 1024 }; // sums are folded at least that often
 
-INL __m256 code_entry(const weight *w, int64_t at, const bool half) {
-	return half ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(w->book16 + at)))
-		: _mm256_loadu_ps(w->book + at);
+INL v8 code_entry(const weight *w, int64_t at, const bool half) {
+	return half ? v8_f16(w->book16 + at) : v8_load(w->book + at);
 }
 
 // code_block adds groups [j, end) of R rows to acc.
 INL void code_block(const codes_args *a, const uint16_t *codes, int64_t row_codes, const float *x, int32_t j, int32_t end,
-	const int32_t R, const int32_t C, const int32_t K, const int32_t g, const bool half, __m256 acc[4][4]) {
+	const int32_t R, const int32_t C, const int32_t K, const int32_t g, const bool half, v8 acc[4][4]) {
 	const int64_t book = ((int64_t)1 << a->w->info.bits) * g;
 	for (; j < end; j++) {
 		if (j % 16 == 0) {
 #pragma GCC unroll 4
 			for (int32_t r = 0; r < R; r++) {
-				_mm_prefetch((const char *)(codes + r * row_codes + (int64_t)j * K) + 2048, _MM_HINT_T0);
+				__builtin_prefetch((const char *)(codes + r * row_codes + (int64_t)j * K) + 2048, 0, 3);
 			}
 		}
 #pragma GCC unroll 2
 		for (int32_t v = 0; v < g; v += 8) {
-			__m256 xv[4];
+			v8 xv[4];
 #pragma GCC unroll 4
 			for (int32_t t = 0; t < C; t++) {
-				xv[t] = _mm256_loadu_ps(x + t * a->ldx + (int64_t)j * g + v);
+				xv[t] = v8_load(x + t * a->ldx + (int64_t)j * g + v);
 			}
 #pragma GCC unroll 4
 			for (int32_t r = 0; r < R; r++) {
 				const uint16_t *c = codes + r * row_codes + (int64_t)j * K;
-				__m256 e = code_entry(a->w, (int64_t)c[0] * g + v, half);
+				v8 e = code_entry(a->w, (int64_t)c[0] * g + v, half);
 				if (K == 2) {
-					e = _mm256_add_ps(e, code_entry(a->w, book + (int64_t)c[1] * g + v, half));
+					e = v8_add(e, code_entry(a->w, book + (int64_t)c[1] * g + v, half));
 				}
 #pragma GCC unroll 4
 				for (int32_t t = 0; t < C; t++) {
-					acc[r][t] = _mm256_fmadd_ps(e, xv[t], acc[r][t]);
+					acc[r][t] = v8_fma(e, xv[t], acc[r][t]);
 				}
 			}
 		}
@@ -52,12 +53,12 @@ INL void code_rows(const codes_args *a, int32_t r, int32_t t, const int32_t R, c
 	const uint16_t *codes = (const uint16_t *)(const void *)a->w->data + (a->row + r) * row_codes;
 	float sum[4][4] = {{0}};
 	for (int32_t j = 0; j < a->w->groups; j += CODES_COLS / g) {
-		__m256 acc[4][4];
+		v8 acc[4][4];
 #pragma GCC unroll 4
 		for (int32_t i = 0; i < R; i++) {
 #pragma GCC unroll 4
 			for (int32_t k = 0; k < C; k++) {
-				acc[i][k] = _mm256_setzero_ps();
+				acc[i][k] = v8_zero();
 			}
 		}
 		code_block(a, codes, row_codes, a->x + t * a->ldx, j, min_i32(a->w->groups, j + CODES_COLS / g), R, C, K, g,
@@ -66,7 +67,7 @@ INL void code_rows(const codes_args *a, int32_t r, int32_t t, const int32_t R, c
 		for (int32_t i = 0; i < R; i++) {
 #pragma GCC unroll 4
 			for (int32_t k = 0; k < C; k++) {
-				sum[i][k] += sum4(_mm_add_ps(_mm256_castps256_ps128(acc[i][k]), _mm256_extractf128_ps(acc[i][k], 1)));
+				sum[i][k] += sum4(v8_fold(acc[i][k]));
 			}
 		}
 	}

@@ -22,12 +22,15 @@ INL void add_entries(float *dst, const weight *w, const int64_t *offset, const i
 		_mm256_storeu_ps(dst + j, s);
 	}
 #else
-	for (; !half && j + 4 <= g; j += 4) {
-		__m128 s = _mm_loadu_ps(book + offset[0] + j);
-		for (int32_t k = 1; k < K; k++) {
-			s = _mm_add_ps(s, _mm_loadu_ps(book + offset[k] + j));
+	// NEON. SSE2 would convert half floats in software and keeps no books of them.
+	for (; (VREGS == 32 || !half) && j + VW <= g; j += VW) {
+		vf s = v_zero();
+#pragma GCC unroll 16
+		for (int32_t k = 0; k < K; k++) {
+			const vf e = half ? v_f16(book16 + offset[k] + j) : v_load(book + offset[k] + j);
+			s = k ? v_add(s, e) : e;
 		}
-		_mm_storeu_ps(dst + j, s);
+		v_store(dst + j, s);
 	}
 #endif
 	for (; j < g; j++) {

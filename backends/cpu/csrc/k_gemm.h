@@ -10,28 +10,30 @@
 enum { TOKENS = 6 };
 #elif VW == 8
 enum { TOKENS = 3 };
+#elif VREGS == 32
+enum { TOKENS = 4 };
 #else
 enum { TOKENS = 2 };
 #endif
 
 // finish adds a column block's sums of rows r..r+3 to y, and scale and bias behind the last block.
-INL void finish(const gemm_args *a, int32_t r, float *y, __m128 s) {
+INL void finish(const gemm_args *a, int32_t r, float *y, f4 s) {
 	const int32_t n = a->rows - r;
 	if (n >= 4) {
 		if (!a->first) {
-			s = _mm_add_ps(s, _mm_loadu_ps(y));
+			s = s + f4_load(y);
 		}
 		if (a->last && a->scale) {
-			s = _mm_mul_ps(s, _mm_loadu_ps(a->scale + r));
+			s = s * f4_load(a->scale + r);
 		}
 		if (a->last && a->bias) {
-			s = _mm_add_ps(s, _mm_loadu_ps(a->bias + r));
+			s = s + f4_load(a->bias + r);
 		}
-		_mm_storeu_ps(y, s);
+		f4_store(y, s);
 		return;
 	}
 	float t[4];
-	_mm_storeu_ps(t, s);
+	f4_store(t, s);
 	for (int32_t i = 0; i < n; i++) {
 		float v = a->first ? t[i] : t[i] + y[i];
 		v = a->last && a->scale ? v * a->scale[r + i] : v;
@@ -83,15 +85,17 @@ static void gemm(const gemm_args *a) {
 		case 1:
 			gemm_tile(a, r, t, 1);
 			break;
-#if VW >= 8
+#if VW >= 8 || VREGS == 32
 		case 2:
 			gemm_tile(a, r, t, 2);
 			break;
 #endif
-#if VW == 16
+#if VREGS == 32
 		case 3:
 			gemm_tile(a, r, t, 3);
 			break;
+#endif
+#if VW == 16
 		case 4:
 			gemm_tile(a, r, t, 4);
 			break;
@@ -105,61 +109,96 @@ static void gemm(const gemm_args *a) {
 
 // ---- direct dense product -----------------------------------------------------------------------------------------
 
+// At one token the product is as fast as memory delivers, so what matters is the prefetch, to L2 and in storage order:
+// rows of a register tile are streams too short for the hardware. It must be ahead by a whole tile: by less, and the
+// last rows of a tile of long rows are reached before it (a third of the speed of Q8_0). The first tokens prefetch;
+// for the others the tile is in the cache, and their prefetch of it is harmless. At more tokens the conversion of
+// weights counts: a tile takes as many tokens as sums fit the registers.
+
 enum {
-	DENSE_COLS = 1024,   // sums are folded at least that often, which keeps rounding errors small in long rows
-	DENSE_AHEAD = 8192   // bytes of prefetch, in storage order, to L2: four short rows are no stream for the hardware
+	DENSE_COLS = 1024,  // sums are folded at least that often, which keeps rounding errors small in long rows
+	DENSE_AHEAD = 8192, // bytes of prefetch, at least
+	DENSE_TOKENS = VW == 16 ? 4 : 2
 };
 
-INL void prefetch_run(const uint8_t *p, int32_t bytes) {
-	for (int32_t i = 0; i < bytes; i += 64) {
-		_mm_prefetch((const char *)p + i, _MM_HINT_T1);
-	}
+INL vf block_scale(const uint8_t *block) {
+	uint16_t h;
+	memcpy(&h, block, 2);
+	return v_set1(f32_of_f16(h));
 }
 
-// Columns [k, end) of `rows` rows x `tokens` tokens, type known at compile time.
-INL void dense_block(const dense_args *a, const uint8_t *w, const float *x, int32_t k, int32_t end, const int32_t type,
-	const int32_t rows, const int32_t tokens, vf acc[4][2]) {
-	const uint8_t *ahead = w + DENSE_AHEAD + k / 32 * (rows * 34);
-	if (type == AQ_DTYPE_Q8_0) {
-		for (; k < end; k += 32, ahead += rows * 34) {
-			prefetch_run(ahead, rows * 34);
-			vf d[4], part[4][2];
+// q8_block adds a block of Q8_0 to the sums. At few tokens its columns are added first and scaled together; with
+// many, scaled weights leave more registers. The two round differently, so all tokens of a product use one.
+INL void q8_block(const dense_args *a, const uint8_t *w, const float *x, const int32_t rows, const int32_t tokens,
+	const bool many, vf acc[4][DENSE_TOKENS]) {
+	if (many) {
+#pragma GCC unroll 8
+		for (int32_t v = 0; v < 32; v += VW) {
+			vf xv[DENSE_TOKENS];
+#pragma GCC unroll 4
+			for (int32_t j = 0; j < tokens; j++) {
+				xv[j] = v_load(x + j * a->ldx + v);
+			}
 #pragma GCC unroll 4
 			for (int32_t i = 0; i < rows; i++) {
-				const uint8_t *b = w + i * a->row_bytes + k / 32 * 34;
-				uint16_t h;
-				memcpy(&h, b, 2);
-				d[i] = v_set1(f32_of_f16(h));
-#pragma GCC unroll 8
-				for (int32_t v = 0; v < 32; v += VW) {
-					const vf q = v_i8(b + 2 + v);
-#pragma GCC unroll 2
-					for (int32_t j = 0; j < tokens; j++) {
-						const vf xv = v_load(x + j * a->ldx + k + v);
-						part[i][j] = v == 0 ? v_mul(q, xv) : v_fma(q, xv, part[i][j]);
-					}
-				}
-#pragma GCC unroll 2
+				const uint8_t *b = w + i * a->row_bytes;
+				const vf wv = v_mul(block_scale(b), v_i8(b + 2 + v));
+#pragma GCC unroll 4
 				for (int32_t j = 0; j < tokens; j++) {
-					acc[i][j] = v_fma(d[i], part[i][j], acc[i][j]);
+					acc[i][j] = v_fma(wv, xv[j], acc[i][j]);
 				}
 			}
 		}
 		return;
 	}
+#pragma GCC unroll 4
+	for (int32_t i = 0; i < rows; i++) {
+		const uint8_t *b = w + i * a->row_bytes;
+		vf part[DENSE_TOKENS];
+#pragma GCC unroll 8
+		for (int32_t v = 0; v < 32; v += VW) {
+			const vf q = v_i8(b + 2 + v);
+#pragma GCC unroll 4
+			for (int32_t j = 0; j < tokens; j++) {
+				const vf xv = v_load(x + j * a->ldx + v);
+				part[j] = v == 0 ? v_mul(q, xv) : v_fma(q, xv, part[j]);
+			}
+		}
+#pragma GCC unroll 4
+		for (int32_t j = 0; j < tokens; j++) {
+			acc[i][j] = v_fma(block_scale(b), part[j], acc[i][j]);
+		}
+	}
+}
+
+// Columns [k, end) of `rows` rows x `tokens` tokens, type known at compile time. ahead is where the prefetch is.
+INL void dense_block(const dense_args *a, const uint8_t *w, const float *x, int32_t k, int32_t end, const uint8_t *ahead,
+	const int32_t type, const int32_t rows, const int32_t tokens, const bool many, vf acc[4][DENSE_TOKENS]) {
+	if (type == AQ_DTYPE_Q8_0) {
+		for (; k < end; k += 32, ahead += rows * 34) {
+#pragma GCC unroll 4
+			for (int32_t i = 0; i < rows * 34; i += 64) {
+				__builtin_prefetch(ahead + i, 0, 2);
+			}
+			q8_block(a, w + k / 32 * 34, x + k, rows, tokens, many, acc);
+		}
+		return;
+	}
 	const int32_t bytes = type == AQ_DTYPE_F32 ? 4 : 2;
-	ahead = w + DENSE_AHEAD + k * rows * bytes;
 	for (; k + VW <= end; k += VW, ahead += VW * rows * bytes) {
-		prefetch_run(ahead, VW * rows * bytes);
-		vf xv[2];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
+		for (int32_t i = 0; i < VW * rows * bytes; i += 64) {
+			__builtin_prefetch(ahead + i, 0, 2);
+		}
+		vf xv[DENSE_TOKENS];
+#pragma GCC unroll 4
 		for (int32_t j = 0; j < tokens; j++) {
 			xv[j] = v_load(x + j * a->ldx + k);
 		}
 #pragma GCC unroll 4
 		for (int32_t i = 0; i < rows; i++) {
 			const vf wv = load_type(w + i * a->row_bytes, type, k);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
 			for (int32_t j = 0; j < tokens; j++) {
 				acc[i][j] = v_fma(wv, xv[j], acc[i][j]);
 			}
@@ -176,15 +215,20 @@ INL void dense_block(const dense_args *a, const uint8_t *w, const float *x, int3
 }
 
 INL void dense_rows(const dense_args *a, int32_t r, int32_t t, const int32_t type, const int32_t rows,
-	const int32_t tokens) {
+	const int32_t tokens, const bool many) {
 	const uint8_t *w = a->w + r * a->row_bytes;
-	float sum[4][2] = {{0}};
+	float sum[4][DENSE_TOKENS] = {{0}};
 	for (int32_t k = 0; k < a->cols; k += DENSE_COLS) {
-		vf acc[4][2];
-		for (int32_t i = 0; i < 4; i++) {
-			acc[i][0] = acc[i][1] = v_zero();
+		vf acc[4][DENSE_TOKENS];
+		for (int32_t i = 0; i < rows; i++) {
+			for (int32_t j = 0; j < tokens; j++) {
+				acc[i][j] = v_zero();
+			}
 		}
-		dense_block(a, w, a->x + t * a->ldx, k, min_i32(a->cols, k + DENSE_COLS), type, rows, tokens, acc);
+		const int64_t tile = rows * a->row_bytes;
+		const uint8_t *ahead = t == 0 ? w + max_i64(tile, DENSE_AHEAD) + tile * k / a->cols : w;
+		dense_block(a, w, a->x + t * a->ldx, k, min_i32(a->cols, k + DENSE_COLS), ahead, type, rows, tokens, many,
+			acc);
 		for (int32_t i = 0; i < rows; i++) {
 			for (int32_t j = 0; j < tokens; j++) {
 				sum[i][j] += sum4(v_fold(acc[i][j]));
@@ -198,38 +242,47 @@ INL void dense_rows(const dense_args *a, int32_t r, int32_t t, const int32_t typ
 	}
 }
 
-INL void dense_type(const dense_args *a, const int32_t type) {
-	for (int32_t r = 0; r < a->rows; r += 4) {
-		int32_t t = 0;
-		if (a->rows - r < 4) { // the last rows, one by one
-			for (int32_t i = r; i < a->rows; i++) {
-				for (t = 0; t < a->tokens; t++) {
-					dense_rows(a, i, t, type, 1, 1);
-				}
-			}
-			return;
-		}
-		for (; t + 2 <= a->tokens; t += 2) {
-			dense_rows(a, r, t, type, 4, 2);
-		}
-		if (t < a->tokens) {
-			dense_rows(a, r, t, type, 4, 1);
-		}
+// dense_tile multiplies `rows` rows with all tokens. Each (row, token) pair has its own sum, whatever the tile.
+INL void dense_tile(const dense_args *a, int32_t r, const int32_t type, const int32_t rows, const bool many) {
+	int32_t t = 0;
+	for (; t + DENSE_TOKENS <= a->tokens; t += DENSE_TOKENS) {
+		dense_rows(a, r, t, type, rows, DENSE_TOKENS, many);
+	}
+	if (DENSE_TOKENS == 4 && t + 2 <= a->tokens) {
+		dense_rows(a, r, t, type, rows, 2, many);
+		t += 2;
+	}
+	if (t < a->tokens) {
+		dense_rows(a, r, t, type, rows, 1, many);
+	}
+}
+
+INL void dense_type(const dense_args *a, const int32_t type, const bool many) {
+	int32_t r = 0;
+	for (; r + 4 <= a->rows; r += 4) {
+		dense_tile(a, r, type, 4, many);
+	}
+	for (; r < a->rows; r++) {
+		dense_tile(a, r, type, 1, many);
 	}
 }
 
 static void dense(const dense_args *a) {
 	switch (a->type) {
 	case AQ_DTYPE_F32:
-		dense_type(a, AQ_DTYPE_F32);
+		dense_type(a, AQ_DTYPE_F32, false);
 		break;
 	case AQ_DTYPE_F16:
-		dense_type(a, AQ_DTYPE_F16);
+		dense_type(a, AQ_DTYPE_F16, false);
 		break;
 	case AQ_DTYPE_BF16:
-		dense_type(a, AQ_DTYPE_BF16);
+		dense_type(a, AQ_DTYPE_BF16, false);
 		break;
 	default:
-		dense_type(a, AQ_DTYPE_Q8_0);
+		if (VW == 16 && a->tokens >= DENSE_TOKENS) {
+			dense_type(a, AQ_DTYPE_Q8_0, true);
+		} else {
+			dense_type(a, AQ_DTYPE_Q8_0, false);
+		}
 	}
 }

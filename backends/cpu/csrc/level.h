@@ -1,5 +1,5 @@
-// The kernels of a level. level_*.c defines INL and LEVEL, includes its vectors, its table kernels if it has any,
-// and this file.
+// The kernels of a level. level_*.c defines INL, includes its vectors (VW floats each, VREGS registers of them), this
+// file, and its table kernels if it has any.
 #include "k_rows.h"
 
 #include "k_gemm.h"
@@ -8,6 +8,10 @@
 
 #include "k_attention.h"
 
+#ifndef DENSE_KERNEL
+#define DENSE_KERNEL dense
+#endif
+
 #define COMMON_KERNELS                                                                                                \
 	.to_f32 = to_f32, .to_f16 = to_f16, .norm = norm, .glu = glu, .add = add, .scale = scale_cap, .rope = rope,       \
-	.decode = decode, .gemm = gemm, .dense = dense, .attention = attention, .merge = merge
+	.decode = decode, .gemm = gemm, .dense = DENSE_KERNEL, .attention = attention, .merge = merge

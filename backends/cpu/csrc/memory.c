@@ -5,6 +5,8 @@
 
 #include "aq.h"
 
+enum { LARGEST_PAGE = 64 << 10 }; // of the systems we run on: only whole pages can be given back
+
 void *arena_take(arena *a, int64_t count, int64_t bytes) {
 	int64_t n, end;
 	if (__builtin_mul_overflow(count, bytes, &n) || __builtin_add_overflow(n, AQ_ALIGN - 1, &n) ||
@@ -25,7 +27,7 @@ bool arena_map(arena *a, bool huge_pages) {
 	if (a->used == 0) {
 		a->used = AQ_ALIGN;
 	}
-	a->mapped = round_up(a->used, 4096);
+	a->mapped = round_up(a->used, LARGEST_PAGE);
 	if (huge_pages && a->mapped >= 4 * huge) {
 		// Room to start on a huge page, without which the kernel cannot use the first and last ones.
 		int64_t room = a->mapped + huge;
@@ -40,7 +42,9 @@ bool arena_map(arena *a, bool huge_pages) {
 		if (start + a->mapped < m + room) {
 			munmap(start + a->mapped, (size_t)(m + room - start - a->mapped));
 		}
+#ifdef MADV_HUGEPAGE
 		madvise(start, (size_t)a->mapped, MADV_HUGEPAGE);
+#endif
 		a->base = start;
 	} else {
 		void *m = mmap(NULL, (size_t)a->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -8,18 +8,13 @@
 // that looks at an old phase cannot take a unit of a new one; between claim and completion the phase cannot end,
 // which keeps the job's description stable for its readers.
 //
-// Idle threads spin for some microseconds, then yield, then sleep on the phase number (futex). The prototype with a
+// Idle threads spin for some microseconds, then yield, then sleep on the phase number (wait.c). The prototype with a
 // classical sense-reversing barrier lost up to 10 ms whenever a thread was preempted next to it.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "aq.h"
 
@@ -30,7 +25,7 @@ static const uint32_t END = 1u << 31;
 struct pool {
 	_Alignas(128) _Atomic uint64_t word;
 	_Alignas(128) _Atomic int32_t done;     // units finished in this phase
-	_Alignas(128) _Atomic int32_t sleepers; // threads in, or about to enter, futex_wait
+	_Alignas(128) _Atomic int32_t sleepers; // threads in, or about to enter, wait_word
 	_Atomic bool quit;
 	job now;
 	program *ctx;
@@ -41,22 +36,15 @@ struct pool {
 	worker *workers;
 };
 
-// The phase number is the upper half of word on this little-endian machine.
+// The phase number is the upper half of word on these little-endian machines.
 static uint32_t *phase_word(pool *p) { return (uint32_t *)(void *)&p->word + 1; }
-
-static void futex_wait(pool *p, uint32_t phase) {
-	// Spurious wake-ups and EAGAIN are both answered by looking at the word again.
-	syscall(SYS_futex, phase_word(p), FUTEX_WAIT_PRIVATE, phase, NULL, NULL, 0);
-}
-
-static void futex_wake_all(pool *p) { syscall(SYS_futex, phase_word(p), FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
 
 static void publish(pool *p, uint32_t units) {
 	uint64_t phase = (atomic_load_explicit(&p->word, memory_order_relaxed) >> 32) + 1;
 	atomic_store(&p->word, phase << 32 | units);
 	// Sequentially consistent on both sides: either the sleeper sees the new phase or we see the sleeper.
 	if (atomic_load(&p->sleepers) > 0) {
-		futex_wake_all(p);
+		wake_waiters(phase_word(p));
 	}
 }
 
@@ -94,14 +82,14 @@ static void work(pool *p, worker *w, bool caller) {
 			return;
 		}
 		if (++idle <= SPINS_QUIET) {
-			__builtin_ia32_pause();
+			spin_pause();
 		} else if (idle <= SPINS_QUIET + SPINS_YIELD) {
 			sched_yield();
 		} else {
 			atomic_fetch_add(&p->sleepers, 1);
 			// quit is set before the phase changes, so a sleeper that missed it wakes up at once.
 			if (atomic_load(&p->word) == word) {
-				futex_wait(p, (uint32_t)(word >> 32));
+				wait_word(phase_word(p), (uint32_t)(word >> 32));
 			}
 			atomic_fetch_sub(&p->sleepers, 1);
 			idle = 0;
@@ -162,7 +150,7 @@ int32_t pool_open(pool **out, int32_t threads) {
 void pool_close(pool *p) {
 	atomic_store(&p->quit, true);
 	publish(p, END);
-	futex_wake_all(p);
+	wake_waiters(phase_word(p));
 	for (int32_t i = 0; i < p->started; i++) {
 		pthread_join(p->ids[i], NULL);
 	}

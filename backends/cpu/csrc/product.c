@@ -13,7 +13,7 @@
 // key and value projections of small models) are better decoded: see choose_method.
 #include "aq.h"
 
-enum { DENSE_UNIT_BYTES = 64 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000 };
+enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000 };
 
 static int32_t gcd(int32_t a, int32_t b) {
 	while (b) {
@@ -60,7 +60,7 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (p->k->codes && codes_direct(w) && tokens <= AQ_DIRECT_TOKENS) {
 		return METHOD_CODES;
 	}
-	if (w->book_t && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
+	if (w->book_norm && tokens <= AQ_TABLE_TOKENS && tokens * table_cycles(p, w) <= panel_cycles(p, w, tokens)) {
 		return METHOD_TABLES;
 	}
 	return METHOD_PANEL;
@@ -73,11 +73,15 @@ int64_t product_partials(const program *p, const weight *w, int32_t tokens) {
 	return (int64_t)table_chunks(p, w) * min_i32(tokens, AQ_TABLE_TOKENS) * w->tiles * AQ_TILE;
 }
 
-// direct_unit_rows returns the rows of a unit of METHOD_DENSE or METHOD_CODES.
+// direct_unit_rows returns the rows of a unit of METHOD_DENSE or METHOD_CODES: a sixteenth of the weight, but not so
+// few that the start of a unit, which nobody has prefetched, counts, nor so many that a thread that is preempted in
+// it holds the others up.
 static int32_t direct_unit_rows(const weight *w) {
 	// A code costs several times its bytes in codebook traffic.
 	const int64_t bytes = w->layout == LAYOUT_ROWS ? w->row_bytes : (int64_t)w->groups * w->info.books * 8;
-	return (int32_t)round_up(max_i64(1, DENSE_UNIT_BYTES / bytes), 4);
+	const int64_t share = bytes * w->info.rows / 16;
+	const int64_t unit = share < UNIT_BYTES_LEAST ? UNIT_BYTES_LEAST : share > UNIT_BYTES_MOST ? UNIT_BYTES_MOST : share;
+	return (int32_t)round_up(max_i64(1, unit / bytes), 4);
 }
 
 void products_begin(program *p) { p->products = (product_list){.items = p->products.items}; }

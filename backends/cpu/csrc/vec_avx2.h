@@ -3,7 +3,9 @@
 #include <string.h>
 
 #define VW 8
+#define VREGS 16
 typedef __m256 vf;
+typedef __m128 f4;
 
 INL vf v_zero(void) { return _mm256_setzero_ps(); }
 INL vf v_set1(float x) { return _mm256_set1_ps(x); }
@@ -21,12 +23,14 @@ INL vf v_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 INL vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 INL vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); } // b where either is NaN
 INL vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); } // likewise
-INL float sum4(__m128 v) {
+INL f4 f4_load(const float *p) { return _mm_loadu_ps(p); }
+INL void f4_store(float *p, f4 v) { _mm_storeu_ps(p, v); }
+INL float sum4(f4 v) {
 	v = _mm_add_ps(v, _mm_shuffle_ps(v, v, 0xb1));
 	return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehl_ps(v, v)));
 }
-INL __m128 v_fold(vf v) { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
-INL __m128 v_hsum4(vf a, vf b, vf c, vf d) {
+INL f4 v_fold(vf v) { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
+INL f4 v_hsum4(vf a, vf b, vf c, vf d) {
 	return _mm_hadd_ps(_mm_hadd_ps(v_fold(a), v_fold(b)), _mm_hadd_ps(v_fold(c), v_fold(d)));
 }
 INL float v_hmax(vf v) {

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #define VW 4
+#define VREGS 16
 typedef __m128 vf;
+typedef __m128 f4;
 
 INL vf v_zero(void) { return _mm_setzero_ps(); }
 INL vf v_set1(float x) { return _mm_set1_ps(x); }
@@ -26,12 +28,14 @@ INL vf v_div(vf a, vf b) { return _mm_div_ps(a, b); }
 INL vf v_fma(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
 INL vf v_max(vf a, vf b) { return _mm_max_ps(a, b); } // b where either is NaN
 INL vf v_min(vf a, vf b) { return _mm_min_ps(a, b); } // likewise
-INL float sum4(__m128 v) {
+INL f4 f4_load(const float *p) { return _mm_loadu_ps(p); }
+INL void f4_store(float *p, f4 v) { _mm_storeu_ps(p, v); }
+INL float sum4(f4 v) {
 	v = _mm_add_ps(v, _mm_shuffle_ps(v, v, 0xb1));
 	return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehl_ps(v, v)));
 }
-INL __m128 v_fold(vf v) { return v; }
-INL __m128 v_hsum4(vf a, vf b, vf c, vf d) {
+INL f4 v_fold(vf v) { return v; }
+INL f4 v_hsum4(vf a, vf b, vf c, vf d) {
 	_MM_TRANSPOSE4_PS(a, b, c, d);
 	return _mm_add_ps(_mm_add_ps(a, b), _mm_add_ps(c, d));
 }

@@ -14,6 +14,7 @@
 //
 // All other AQLM weights (more bits, groups of several rows) keep their codes in file order, masked to the scheme's
 // bits so that no delivered byte can index outside a codebook.
+#include <math.h>
 #include <string.h>
 
 #include "aq.h"
@@ -43,7 +44,12 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->blocks = (w->groups + w->block - 1) / w->block;
 		w->data = arena_take(a, (int64_t)w->blocks * w->tiles, (int64_t)w->block * i->books * AQ_TILE);
 		if (p->k->tables) {
-			w->book_t = arena_take(a, (int64_t)i->books * i->in_group, AQ_ENTRIES * 4);
+			if (p->k->fast_pairs && p->args.precision == AQ_PRECISION_FAST) {
+				w->book_pairs = arena_take(a, (int64_t)i->books * ((i->in_group + 1) / 2), AQ_ENTRIES * 4);
+				w->book_step = arena_take(a, i->books, 4);
+			} else {
+				w->book_t = arena_take(a, (int64_t)i->books * i->in_group, AQ_ENTRIES * 4);
+			}
 			w->book_norm = arena_take(a, i->books, 4);
 		}
 	} else {
@@ -130,26 +136,40 @@ static void write_codes(weight *w, const uint8_t *src, int32_t first, int32_t ro
 	}
 }
 
+// transpose_book fills book_t or book_pairs, and what belongs to them, for one book.
 static void transpose_book(const program *p, weight *w, int32_t book) {
 	const int32_t g = w->info.in_group, entries = (int32_t)book_entries(w);
 	const int64_t from = (int64_t)book * entries * g;
-	float *dst = w->book_t + (int64_t)book * g * AQ_ENTRIES;
 	double largest = 0;
-	for (int32_t e = 0; e < entries; e++) {
-		const int32_t to = p->k->interleaved ? (e & ~63) | (e & 3) << 4 | (e & 63) >> 2 : e;
-		double norm = 0;
-		float src[256]; // the largest group
-		p->k->to_f32(src, w->book16 ? (const void *)(w->book16 + from + (int64_t)e * g) : w->book + from + (int64_t)e * g,
-			w->book16 ? AQ_DTYPE_F16 : AQ_DTYPE_F32, g);
-		for (int32_t j = 0; j < g; j++) {
-			const float v = src[j];
-			dst[j * AQ_ENTRIES + to] = v;
-			norm += (double)v * v;
+	float top = 0, src[256]; // the largest group
+	for (int32_t pass = 0; pass < 2; pass++) {
+		// The first pass finds the largest numbers, the second stores.
+		const float inv = top > 0 && top < INFINITY ? 32767 / top : 0;
+		for (int32_t e = 0; e < entries; e++) {
+			const int64_t at = from + (int64_t)e * g;
+			const int32_t to = p->k->interleaved ? (e & ~63) | (e & 3) << 4 | (e & 63) >> 2 : e;
+			double norm = 0;
+			p->k->to_f32(src, w->book16 ? (const void *)(w->book16 + at) : w->book + at,
+				w->book16 ? AQ_DTYPE_F16 : AQ_DTYPE_F32, g);
+			for (int32_t j = 0; j < g; j++) {
+				const float v = src[j], size = v < 0 ? -v : v;
+				norm += (double)v * v;
+				top = size > top ? size : top;
+				if (pass && w->book_t) {
+					w->book_t[((int64_t)book * g + j) * AQ_ENTRIES + to] = v;
+				} else if (pass) {
+					int16_t *pair = (int16_t *)(w->book_pairs + ((int64_t)book * ((g + 1) / 2) + j / 2) * AQ_ENTRIES + to);
+					pair[j % 2] = (int16_t)__builtin_rintf(v == v ? v * inv : 0);
+				}
+			}
+			// A NaN must win, so that it reaches the results.
+			largest = norm <= largest ? largest : norm;
 		}
-		// A NaN must win, so that it reaches the results.
-		largest = norm <= largest ? largest : norm;
 	}
 	w->book_norm[book] = (float)__builtin_sqrt(largest);
+	if (w->book_step) {
+		w->book_step[book] = top / 32767;
+	}
 }
 
 static int32_t write_aqlm(program *p, weight *w, const aq_write_args *args, const uint8_t *data) {
@@ -176,7 +196,7 @@ static int32_t write_aqlm(program *p, weight *w, const aq_write_args *args, cons
 		} else {
 			p->k->to_f32(w->book + args->first * n, data, i->codebooks, args->rows * n);
 		}
-		for (int32_t b = args->first; w->book_t && b < args->first + args->rows; b++) {
+		for (int32_t b = args->first; w->book_norm && b < args->first + args->rows; b++) {
 			transpose_book(p, w, b);
 		}
 		return AQ_STATUS_OK;
@@ -256,7 +276,7 @@ void weight_kernel_name(const program *p, const weight *w, char *name) {
 			put(&t, "og");
 			put_number(&t, w->info.out_group);
 		}
-		if (w->book_t) {
+		if (w->book_norm) {
 			put(&t, " tables ");
 			put(&t, fast ? p->k->tables_fast_name : p->k->tables_name);
 		} else {

@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package cpu
 
 import (
@@ -14,8 +16,6 @@ import (
 	"aquifer/backends/internal/dl"
 	"aquifer/runtime/plan"
 )
-
-const libraryName = "libaquifer_linux_amd64"
 
 // backend is an opened device of the kernel library.
 type backend struct {
@@ -55,17 +55,28 @@ func Open(c Config) (backends.Backend, error) {
 }
 
 func parseLevel(name string) (abi.Level, error) {
-	for l := abi.LevelBest; l <= abi.LevelAVX512; l++ {
-		if l.String() == name {
-			return l, nil
-		}
+	if name == "" {
+		return abi.LevelBest, nil
 	}
-	return 0, fmt.Errorf("cpu: unknown level %q: use baseline, avx2 or avx512", name)
+	var names []string
+	for _, l := range platformLevels {
+		if l.level.String() == name {
+			return l.level, nil
+		}
+		names = append(names, l.level.String())
+	}
+	return 0, fmt.Errorf("cpu: unknown level %q: use one of %s", name, strings.Join(names, ", "))
+}
+
+// platformLevel is a level of this processor family.
+type platformLevel struct {
+	level abi.Level
+	needs string // what a processor must have for it
 }
 
 // load opens the embedded library.
 func load() (*dl.Library, *abi.Functions, abi.Info, error) {
-	image, err := libraries.ReadFile("lib/" + libraryName + ".so")
+	image, err := libraries.ReadFile(libraryFile)
 	if err != nil {
 		return nil, nil, abi.Info{}, ErrNotBuilt
 	}
@@ -98,15 +109,11 @@ func Levels() []LevelStatus {
 	}
 	defer lib.Close()
 	bits := deviceInfo(fn, 0).Levels
-	need := map[abi.Level]string{
-		abi.LevelAVX2:   "needs AVX2, FMA and F16C",
-		abi.LevelAVX512: "needs AVX-512 F, BW, DQ, VL, VBMI and VNNI",
-	}
 	var all []LevelStatus
-	for l := abi.LevelBaseline; l <= abi.LevelAVX512; l++ {
-		s := LevelStatus{Name: l.String(), OK: bits>>l&1 == 1}
+	for _, l := range platformLevels {
+		s := LevelStatus{Name: l.level.String(), OK: bits>>l.level&1 == 1}
 		if !s.OK {
-			s.Why = need[l]
+			s.Why = "needs " + l.needs
 		}
 		all = append(all, s)
 	}

@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"strconv"
+
+	"aquifer/backends"
+	"aquifer/runtime/kv"
+)
+
+// mayTurn reports whether a sequence of so many tokens that may grow to most can become long on its way.
+func (e *Engine) mayTurn(tokens, most int) bool {
+	return e.longFrom > 0 && tokens <= e.longFrom && most > e.longFrom
+}
+
+// chain appends to chain the hashes of the other full blocks of a text. What is cached of a long sequence is something
+// else than what is cached of the same text in a short one.
+func (e *Engine) chain(chain []kv.Hash, key string, tokens []int32) []kv.Hash {
+	long := e.longFrom > 0 && len(tokens) > e.longFrom
+	return kv.Chain(chain, kv.Root(strconv.FormatBool(long)+key), tokens)
+}
+
+// grow follows the text of a sequence that got another token. Engine.mu is held.
+func (e *Engine) grow(q *sequence) {
+	e.sched.Append(&q.Seq)
+	switch {
+	case e.longFrom > 0 && q.Len == e.longFrom+1:
+		// The sequence counts as long from here on: its keys have to be made anew.
+		reuse := q.Chain != nil
+		e.sched.Rewind(&q.Seq)
+		if reuse {
+			q.Chain = e.chain([]kv.Hash{}, q.Key, q.tokens)
+		}
+	case q.Chain != nil && q.Len%kv.BlockSize == 0 && e.cfg.Precision == backends.Exact:
+		// In the fast precision what decoding leaves in the cache differs from what running the text as a prompt would:
+		// an answer would come to depend on whether an earlier one was made here.
+		q.Chain = e.chain(q.Chain, q.Key, q.tokens)
+	}
+}

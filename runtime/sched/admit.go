@@ -1,0 +1,160 @@
+package sched
+
+import (
+	"slices"
+
+	"aquifer/runtime/kv"
+)
+
+// admit starts waiting sequences while there are slots and blocks.
+func (s *Scheduler) admit() {
+	for len(s.running) < s.cfg.Seqs {
+		l, i := s.first(func(q *Seq) bool { return q.parent == nil })
+		if l == nil {
+			return
+		}
+		if s.start(l, i) {
+			continue
+		}
+		if len(s.running) > 0 {
+			return
+		}
+		// Nothing runs, so what it waits for is held by children that wait themselves.
+		l, i = s.first(func(q *Seq) bool { return q.forked && s.missing(q) <= s.pool.Free() })
+		if l == nil || !s.start(l, i) {
+			return
+		}
+	}
+}
+
+// first returns the lane whose turn it is among those with a sequence that will do, and the place of the first such
+// sequence in it; nil if there is none.
+func (s *Scheduler) first(ok func(*Seq) bool) (*lane, int) {
+	for _, l := range s.turns {
+		if i := slices.IndexFunc(l.waiting, ok); i >= 0 {
+			return l, i
+		}
+	}
+	return nil, 0
+}
+
+// missing returns how many free blocks a sequence needs to start.
+func (s *Scheduler) missing(q *Seq) int {
+	n := kv.Blocks(q.Max) - len(q.Table.Blocks)
+	if len(q.children) > 0 && q.Len%kv.BlockSize != 0 {
+		n++ // the block where the prompt ends stays as it is for the children
+	}
+	if _, shared := s.end(q); shared {
+		n++
+	}
+	if q.Turns {
+		n += len(q.Table.Blocks) // those found are others'
+	}
+	return n
+}
+
+// find puts the blocks into the table of a sequence that are known to hold the beginning of its prompt, up to the first
+// token that needs logits.
+func (s *Scheduler) find(q *Seq) {
+	for _, h := range q.Chain[:min(len(q.Chain), q.from/kv.BlockSize)] {
+		block, ok := s.pool.Reuse(h)
+		if !ok {
+			return
+		}
+		q.Table.Blocks = append(q.Table.Blocks, block)
+	}
+}
+
+// end returns the place in a forked sequence's table of the block where the prompt ends, and whether others hold it: who
+// writes to it needs one of their own, then.
+func (s *Scheduler) end(q *Seq) (place int, shared bool) {
+	place = q.Len / kv.BlockSize
+	return place, q.forked && place < len(q.Table.Blocks) && s.pool.Shares(q.Table.Blocks[place]) > 1
+}
+
+// start admits the i-th waiting sequence of a lane, if there are blocks for it.
+func (s *Scheduler) start(l *lane, i int) bool {
+	q := l.waiting[i]
+	if !q.forked {
+		s.find(q)
+	}
+	if s.missing(q) > s.pool.Free() {
+		if !q.forked {
+			s.pool.Drop(&q.Table)
+		}
+		return false
+	}
+	if !q.forked {
+		q.published = len(q.Table.Blocks)
+		q.Hit = q.published * kv.BlockSize
+		q.done = q.Hit
+	}
+	if q.Turns {
+		for range q.published {
+			q.spare = append(q.spare, s.take())
+		}
+	}
+	if len(q.children) > 0 && q.Len%kv.BlockSize != 0 {
+		q.spare = append(q.spare, s.take())
+	}
+	if place, shared := s.end(q); shared {
+		s.own(q, place, s.take())
+	}
+	s.pool.Grow(&q.Table, q.Max)
+	s.dequeue(l, i)
+	l.running++
+	// The lane goes to the end of the turns, unless it left them.
+	if i := slices.Index(s.turns, l); i >= 0 {
+		s.turns = append(slices.Delete(s.turns, i, i+1), l)
+	}
+	q.state = running
+	s.running = append(s.running, q)
+	return true
+}
+
+// take returns a block that is known to be free.
+func (s *Scheduler) take() int32 {
+	block, ok := s.pool.Alloc()
+	if !ok {
+		panic("sched: a block was counted that is not there")
+	}
+	return block
+}
+
+// own replaces a shared block of a sequence by a copy.
+func (s *Scheduler) own(q *Seq, place int, block int32) {
+	old := q.Table.Blocks[place]
+	q.Table.Blocks[place] = block
+	s.copies = append(s.copies, Copy{Dst: block, Src: old})
+	s.pool.Release(old)
+}
+
+// fork gives the children of a sequence its prompt, which has just been run.
+func (s *Scheduler) fork(q *Seq) {
+	shared := false
+	for _, c := range q.children {
+		if c.parent != q {
+			continue // ended
+		}
+		shared = true
+		c.parent, c.forked, c.done, c.published = nil, true, c.Len, c.Len/kv.BlockSize
+		c.Table.Blocks = slices.Clone(q.Table.Blocks[:kv.Blocks(q.Len)])
+		for _, b := range c.Table.Blocks {
+			s.pool.Retain(b)
+		}
+	}
+	if shared && len(q.spare) > 0 {
+		s.own(q, q.Len/kv.BlockSize, q.spare[0])
+		q.spare = q.spare[:0]
+	}
+	s.dropSpare(q)
+	q.children = nil
+}
+
+// dropSpare releases the blocks that a sequence holds besides its table.
+func (s *Scheduler) dropSpare(q *Seq) {
+	for _, b := range q.spare {
+		s.pool.Release(b)
+	}
+	q.spare = nil
+}
