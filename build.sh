@@ -216,7 +216,7 @@ do_cross() {
 	for target in "${CROSS[@]}"; do
 		export GOOS=${target%/*} GOARCH=${target#*/}
 		go build -tags $TAGS ./...
-		go vet -tags $TAGS ./backends/... ./runtime/cli
+		go vet -tags $TAGS ./backends/... ./runtime/cli ./runtime/vfs
 	done
 }
 

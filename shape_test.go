@@ -101,7 +101,7 @@ var imports = map[string][]string{
 	"runtime/chat/...":  {"tokenizer"},
 	"runtime/engine":    {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv", "runtime/sample", "runtime/chat"},
 	"api/...":           {"runtime/engine"},
-	"runtime/cli":       {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine"},
+	"runtime/cli":       {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/store/..."},
 }
 
 func matches(pattern, pkg string) bool {

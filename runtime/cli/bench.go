@@ -69,6 +69,7 @@ func (a *app) benchCommand() *cobra.Command {
 			"  aquifer bench --synthetic llama-2-70b:1x16g8 --plan-only\n" +
 			"  aquifer bench --kernels --encodings 2x8g8,f16 -b 1,64 --level avx2",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, modelKnobs, []string{"synthetic", "plan-only", "n-prompt", "n-gen", "n-depth", "repetitions", "no-warmup", "output"}, deviceKnobs,
 		[]string{"kernels", "shapes", "encodings", "batch"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
@@ -156,7 +157,7 @@ func (a *app) benchPlan(s settings, path string, o loadOptions) error {
 	if out := s.str("output"); out != "md" && out != "json" {
 		return usageErrorf("--plan-only has no %s; use --output md or json", strings.ToUpper(out))
 	}
-	ck, m, err := benchModel(path, s.str("synthetic"))
+	ck, m, err := a.benchModel(path, s.str("synthetic"))
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (a *app) benchPlan(s settings, path string, o loadOptions) error {
 
 // benchThreads loads the model for one number of threads and runs all tests.
 func (a *app) benchThreads(ctx context.Context, s settings, path string, tests []benchTest, o loadOptions) ([]benchResult, error) {
-	ck, m, err := benchModel(path, s.str("synthetic"))
+	ck, m, err := a.benchModel(path, s.str("synthetic"))
 	if err != nil {
 		return nil, err
 	}
@@ -186,8 +187,8 @@ func (a *app) benchThreads(ctx context.Context, s settings, path string, tests [
 
 // benchModel opens and plans the model at path, or makes one if a synthetic one is named. The caller closes the
 // checkpoint.
-func benchModel(path, spec string) (*checkpoint.Checkpoint, *models.Model, error) {
-	ck, err := benchCheckpoint(path, spec)
+func (a *app) benchModel(path, spec string) (*checkpoint.Checkpoint, *models.Model, error) {
+	ck, err := a.benchCheckpoint(path, spec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,9 +200,9 @@ func benchModel(path, spec string) (*checkpoint.Checkpoint, *models.Model, error
 }
 
 // benchCheckpoint opens the model at path, or makes one if a synthetic one is named.
-func benchCheckpoint(path, spec string) (*checkpoint.Checkpoint, error) {
+func (a *app) benchCheckpoint(path, spec string) (*checkpoint.Checkpoint, error) {
 	if spec == "" {
-		return openCheckpoint(path)
+		return a.openCheckpoint(path)
 	}
 	ck, err := synthetic.Open(spec)
 	if err != nil {

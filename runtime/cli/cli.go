@@ -11,15 +11,18 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"aquifer/runtime/store"
 )
 
 // version is set by build.sh.
 var version = "dev"
 
-// app is one invocation: its streams, shared by all commands.
+// app is one invocation: its streams, shared by all commands, and the locks that it holds until it ends.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
+	held     []*store.Lock
 }
 
 // Main runs the command line and returns the exit code: 0, 1 for a failure, 2 for a mistake in the command line, 130
@@ -28,7 +31,11 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{in: stdin, out: stdout, err: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	return a.report(root.Execute())
+	err := root.Execute()
+	for _, lock := range a.held {
+		err = errors.Join(err, lock.Release())
+	}
+	return a.report(err)
 }
 
 func (a *app) report(err error) int {
@@ -51,7 +58,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "aquifer",
 		Short: "Run AQLM-compressed language models",
 		Long: "aquifer runs language models compressed with AQLM on this machine and answers OpenAI clients.\n" +
-			"Models are checkpoint folders as published on Hugging Face, or GGUF files; it carries a small one.",
+			"Models are checkpoints as published on Hugging Face, which it pulls by name, or GGUF files; it carries a small one.",
 		Example:       `  aquifer run "Why is the sky blue?"`,
 		Version:       version,
 		SilenceUsage:  true,
@@ -79,7 +86,8 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(
-		a.runCommand(), a.serveCommand(), a.showCommand(), a.convertCommand(), a.benchCommand(), a.perplexityCommand(),
+		a.runCommand(), a.serveCommand(), a.pullCommand(), a.listCommand(), a.rmCommand(), a.cpCommand(), a.verifyCommand(),
+		a.pruneCommand(), a.showCommand(), a.convertCommand(), a.benchCommand(), a.perplexityCommand(),
 		a.doctorCommand(), a.tokenizeCommand(), a.debugCommand(), a.completionCommand(),
 	)
 	return root

@@ -21,7 +21,21 @@ func TestMain(m *testing.M) {
 	if os.Getenv(testMain) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	// No test looks into the store of whoever runs it.
+	home, err := os.MkdirTemp("", "aquifer-test")
+	if err == nil {
+		err = os.Setenv("HF_HOME", home)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"} {
+		os.Unsetenv(name)
+	}
+	code := m.Run()
+	os.RemoveAll(home)
+	os.Exit(code)
 }
 
 // process is aquifer in a process of its own, for what signals and terminals are needed for.

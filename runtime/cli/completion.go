@@ -7,9 +7,10 @@ import (
 func (a *app) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	cmd := &cobra.Command{
-		Use:       "completion SHELL",
-		Short:     "Print a script that completes commands and flags in a shell",
-		Long:      "completion prints a script for bash, zsh, fish or powershell that completes commands and flags.",
+		Use:   "completion SHELL",
+		Short: "Print a script that completes commands, flags and models in a shell",
+		Long: "completion prints a script for bash, zsh, fish or powershell that completes commands, flags and the\n" +
+			"names of models.",
 		Example:   "  source <(aquifer completion bash)",
 		ValidArgs: shells,
 	}

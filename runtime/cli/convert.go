@@ -21,6 +21,7 @@ func (a *app) convertCommand() *cobra.Command {
 			"chat template and licence inside. The file appears when it is complete.",
 		Example: "  aquifer convert ./Llama-3.2-1B-Instruct-AQLM llama-3.2-1b.gguf",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"embedding", "force"})
 	embeddings := map[string]plan.DType{"f16": plan.F16, "q8_0": plan.Q8_0}
 	return command(cmd, 2, 2, func(s settings, args []string) error {
@@ -32,7 +33,7 @@ func (a *app) convert(from, to string, embedding plan.DType, force bool) (err er
 	if _, err := os.Lstat(to); err == nil && !force {
 		return advise(fmt.Errorf("%s exists", to), "choose another name, or replace it with --force")
 	}
-	ck, err := openCheckpoint(from)
+	ck, err := a.openCheckpoint(from)
 	if err != nil {
 		return err
 	}

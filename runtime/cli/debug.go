@@ -34,6 +34,7 @@ func (a *app) logitsCommand() *cobra.Command {
 			"vocabulary: one a line, or {\"logits\": [...]}. Keys and values are cached as F32 unless --kv says otherwise.",
 		Example: "  aquifer debug logits ./model --tokens 1,2,3 --backend ref --json",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"tokens", "json"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		if !s.given("kv") {
@@ -93,7 +94,7 @@ func (a *app) planCommand() *cobra.Command {
 		Example: "  aquifer debug plan ./Llama-3.2-1B-Instruct-AQLM",
 	}
 	return command(cmd, 0, 1, func(_ settings, args []string) error {
-		ck, err := openCheckpoint(argument(args))
+		ck, err := a.openCheckpoint(argument(args))
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,10 @@ func writeFlags(w io.Writer) error {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
 			flag, env, cell(def), cell(k.rangeText()), cell(help), strings.Join(users[k.name], ", "))
 	}
+	b.WriteString("\nVariables without a flag:\n\n| variable | meaning |\n|---|---|\n")
+	for _, v := range variables {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, cell(v.help))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

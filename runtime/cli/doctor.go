@@ -38,6 +38,7 @@ type diagnosis struct {
 	Model     string          `json:"embedded_model,omitempty"`
 	Compiled  string          `json:"kernels_of,omitempty"` // the model that the kernels are for, and how it would run
 	Kernels   []kernelReport  `json:"kernels,omitempty"`
+	Store     storeReport     `json:"store"`
 	Features  []string        `json:"cpu_features"`
 }
 
@@ -59,14 +60,16 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [MODEL]",
 		Short: "Tell what this machine has and which backend will run",
-		Long: "doctor prints the processor, its levels, the memory, and which backend aquifer takes here and why not the others.\n" +
-			"With MODEL, or with -v for the embedded one, it also says which kernel multiplies the matrices of each shape and\n" +
-			"encoding, and when it is chosen; aquifer bench --kernels tells how fast those are.",
+		Long: "doctor prints the processor, its levels, the memory, which backend aquifer takes here and why not the others,\n" +
+			"and the state of the store. With MODEL, or with -v for the embedded one, it also says which kernel multiplies the\n" +
+			"matrices of each shape and encoding, and when it is chosen; aquifer bench --kernels tells how fast those are.",
 		Example: "  aquifer doctor -v\n  aquifer doctor ./Llama-3.2-1B-Instruct-AQLM --level avx2",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		d := diagnose()
+		d.Store = diagnoseStore()
 		if path := argument(args); path != "" || s.boolean("verbose") && d.Model != "" {
 			var err error
 			if d.Compiled, d.Kernels, err = a.reportKernels(s, path); err != nil {
@@ -154,6 +157,9 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 		row("model", "none embedded")
 	} else {
 		row("model", "embedded: %s", d.Model)
+	}
+	for _, line := range d.Store.lines() {
+		row("store", "%s", line)
 	}
 	if verbose {
 		row("features", "%s", strings.Join(d.Features, " "))

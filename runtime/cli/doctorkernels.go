@@ -24,7 +24,7 @@ type kernelReport struct {
 
 // reportKernels compiles a model without loading its weights and returns which kernels were chosen, in plan order.
 func (a *app) reportKernels(s settings, path string) (name string, reports []kernelReport, err error) {
-	ck, err := openCheckpoint(path)
+	ck, err := a.openCheckpoint(path)
 	if err != nil {
 		return "", nil, err
 	}

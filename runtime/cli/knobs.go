@@ -28,7 +28,7 @@ type knob struct {
 
 var knobs = []knob{
 	// Which model, and how it is run.
-	{name: "model", short: "m", def: "", defText: "the embedded model", help: "checkpoint folder or GGUF file"},
+	{name: "model", short: "m", def: "", defText: "the embedded model", help: "name in the store, ORG/REPO, checkpoint folder or GGUF file"},
 	{name: "backend", def: "auto", oneOf: []string{"auto", "cpu", "ref"}, help: "what runs the model; auto takes cpu, or ref where there are no kernels"},
 	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
@@ -57,11 +57,20 @@ var knobs = []knob{
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
 	{name: "unknown-fields", def: "refuse", oneOf: []string{"refuse", "ignore"}, help: "what to do with a request that has a field which does not exist"},
 
+	// Models from the hub, and the store.
+	{name: "endpoint", env: "HF_ENDPOINT", def: "https://huggingface.co", help: "the hub, or a mirror of it"},
+	{name: "yes", short: "y", def: false, help: "pull a model that is not in the store without asking"},
+	{name: "connections", def: 8, min: 1, max: 64, help: "files, or parts of a large one, that are fetched at the same time"},
+	{name: "bandwidth", def: 0.0, defText: "no limit", max: 1e6, help: "MB a second that a download takes at most"},
+	{name: "remote", def: false, help: "list the published models instead, and which of them fit into this machine's memory"},
+	{name: "repair", def: false, help: "remove damaged files, so that the next pull fetches them again"},
+	{name: "dry-run", def: false, help: "say what would be removed and remove nothing"},
+
 	// The other commands.
 	{name: "json", def: false, help: "print JSON"},
 	{name: "verbose", short: "v", def: false, help: "print more"},
 	{name: "embedding", def: "f16", oneOf: []string{"f16", "q8_0"}, help: "type of the embedding and the head in the file: f16 keeps them, q8_0 halves them"},
-	{name: "force", def: false, help: "replace the output file if it exists"},
+	{name: "force", def: false, help: "replace what has the name already"},
 	{name: "n-prompt", short: "p", def: []int{512}, max: 1 << 20, help: "tokens of the prefill test; 0 leaves it out"},
 	{name: "n-gen", short: "n", def: []int{128}, max: 1 << 20, help: "tokens of the decode test; 0 leaves it out"},
 	{name: "repetitions", short: "r", def: 5, min: 1, max: 1000, help: "measurements of each test"},
@@ -87,8 +96,30 @@ var knobs = []knob{
 	{name: "tokens", def: "", help: "token ids, separated by commas"},
 }
 
+// variable is an environment variable without a flag, which other programs of the hub know as well.
+type variable struct{ name, help string }
+
+var variables = []variable{
+	{"HF_HOME", "folder of the hub's files: the store is in hub, the token in token, aliases are in aquifer; ~/.cache/huggingface"},
+	{"HF_HUB_CACHE", "folder of the store itself, if it is another one"},
+	{"HF_TOKEN", "token for models that want one; it goes to the hub only"},
+	{"HF_TOKEN_PATH", "file with that token, if it is another one"},
+	{"XDG_CACHE_HOME", "folder that takes the place of ~/.cache"},
+}
+
+// environment returns the value of one of the variables, or of a flag's; asking for another one is a programming error
+// and panics.
+func environment(name string) string {
+	if !slices.ContainsFunc(variables, func(v variable) bool { return v.name == name }) &&
+		!slices.ContainsFunc(knobs, func(k knob) bool { return k.env == name }) {
+		panic("no environment variable " + name + " in the table")
+	}
+	return os.Getenv(name)
+}
+
 // Groups of flags that several commands share.
 var (
+	hubKnobs    = []string{"endpoint", "connections", "bandwidth"}
 	modelKnobs  = []string{"model"}
 	deviceKnobs = []string{"backend", "level", "threads", "precision", "kv", "context"}
 	askKnobs    = []string{
@@ -211,6 +242,9 @@ func (k knob) check(value string) error {
 	}
 	return nil
 }
+
+// has reports whether the command has the flag.
+func (s settings) has(name string) bool { return s.set.Lookup(name) != nil }
 
 // given reports whether the flag or its variable was set.
 func (s settings) given(name string) bool { return s.set.Changed(name) }

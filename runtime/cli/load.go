@@ -39,7 +39,7 @@ type loadOptions struct {
 
 // load opens a model and makes it ready to run. The caller closes the session.
 func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) (*session, error) {
-	ck, err := openCheckpoint(path)
+	ck, err := a.openCheckpoint(path)
 	if err != nil {
 		return nil, err
 	}

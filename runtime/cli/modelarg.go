@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,10 +12,14 @@ import (
 	"aquifer/models/embedded"
 )
 
-// isModelArg tells a model from the first word of a prompt: a folder that exists, or anything spelled like a path to
-// a model. A path that does not exist counts too, so that a typing mistake is reported instead of being sent to
-// another model as a prompt.
-func isModelArg(arg string) bool {
+// isModelArg tells a model from the first word of a prompt: a name that is known, a folder that exists, or anything
+// spelled like a path to a model. A path that does not exist counts too, so that a typing mistake is reported instead of
+// being sent to another model as a prompt.
+func (a *app) isModelArg(arg string) bool {
+	return spelledAsPath(arg) || a.knownName(arg)
+}
+
+func spelledAsPath(arg string) bool {
 	if strings.ContainsAny(arg, " \t\n") {
 		return isDir(arg) || isFile(arg) && strings.HasSuffix(arg, ".gguf")
 	}
@@ -25,12 +28,16 @@ func isModelArg(arg string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(arg, ".gguf") || filepath.IsAbs(arg) || isDir(arg)
+	return strings.HasSuffix(arg, ".gguf") && !isURL(arg) || filepath.IsAbs(arg) || isDir(arg)
 }
 
-// repository matches ORG/REPO, the way hubs name models. In front of a prompt it counts as a model; alone it may be a
-// short prompt ("and/or").
-var repository = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
+func isURL(arg string) bool {
+	return strings.HasPrefix(arg, "https://") || strings.HasPrefix(arg, "http://")
+}
+
+// hubName matches ORG/REPO[/FILE.gguf][@REVISION], the way hubs name models, and NAME:TAG. In front of a prompt it counts
+// as a model; alone it may be a short prompt ("and/or").
+var hubName = regexp.MustCompile(`^([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w./-]*(@[\w./+-]+)?|[a-z][a-z0-9.-]*:[a-z0-9][a-z0-9.-]*)$`)
 
 func isDir(path string) bool {
 	info, err := os.Stat(path)
@@ -42,20 +49,21 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// openCheckpoint opens the model at path, or the embedded one if path is empty.
-func openCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	if path == "" {
+// openCheckpoint opens the model that an argument names, or the embedded one if it is empty.
+func (a *app) openCheckpoint(arg string) (*checkpoint.Checkpoint, error) {
+	if arg == "" {
 		r, size, name, ok := embedded.Open()
 		if !ok {
 			return nil, advise(errors.New("no model is named and this build carries none"),
-				"name a checkpoint folder or a GGUF file, as in: aquifer run -m PATH")
+				"name a model, as in: aquifer run -m llama3.2:1b, a checkpoint folder or a GGUF file")
 		}
 		return checkpoint.OpenGGUF(name, r, size)
 	}
-	ck, err := checkpoint.Open(path)
-	if errors.Is(err, fs.ErrNotExist) && !isDir(path) && !isFile(path) {
-		return nil, notFound(path)
+	path, err := a.locate(arg)
+	if err != nil {
+		return nil, err
 	}
+	ck, err := checkpoint.Open(path)
 	return ck, advise(err, "if the file is damaged download it again; a model is a folder with config.json and "+
 		"safetensors files, or one GGUF file")
 }
@@ -70,9 +78,6 @@ func notFound(path string) error {
 		dir = abs
 	}
 	err := fmt.Errorf("no model at %s: neither a folder nor a GGUF file", path)
-	if repository.MatchString(path) && !isDir(filepath.Dir(path)) {
-		return advise(err, "aquifer does not download models yet: fetch the repository's files into a folder and name that")
-	}
 	if found := modelsIn(dir); len(found) > 0 {
 		return advise(err, "%s has %s", dir, strings.Join(found, ", "))
 	}

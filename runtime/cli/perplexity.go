@@ -32,6 +32,7 @@ func (a *app) perplexityCommand() *cobra.Command {
 			"control tokens written in the text are text. Ctrl-C prints what was measured so far.",
 		Example: "  aquifer perplexity ./Llama-3.2-1B-Instruct-AQLM --file wiki.test.raw --windows 40",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, modelKnobs, []string{"file", "window", "windows", "bos", "json"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
@@ -118,7 +119,7 @@ func cut(s settings, ck *checkpoint.Checkpoint, m *models.Model, text string) (w
 func (a *app) perplexity(s settings, path, text string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	ck, err := openCheckpoint(path)
+	ck, err := a.openCheckpoint(path)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type progress struct {
 	bar  *mpb.Bar             // set once the job has taken long enough to be worth a bar
 	next int                  // percentage of the next line
 	note atomic.Pointer[note] // the job's own words; read by the bar's goroutine
+
+	speed speed // of a download
 }
 
 // showAfter keeps a bar from flashing up for what is done in a moment.

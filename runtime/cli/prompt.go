@@ -12,8 +12,8 @@ import (
 const maxPrompt = 32 << 20
 
 // splitModel takes the model from the arguments of run: the flag, or else a first argument that names one.
-func splitModel(flag string, args []string) (model string, prompt []string) {
-	if flag == "" && len(args) > 0 && (isModelArg(args[0]) || len(args) > 1 && repository.MatchString(args[0])) {
+func (a *app) splitModel(flag string, args []string) (model string, prompt []string) {
+	if flag == "" && len(args) > 0 && (a.isModelArg(args[0]) || len(args) > 1 && hubName.MatchString(args[0])) {
 		return args[0], args[1:]
 	}
 	return flag, args

@@ -289,3 +289,33 @@ func TestTerminated(t *testing.T) {
 		t.Errorf("exit %d, want %d", code, exitInterrupt)
 	}
 }
+
+// TestAskToPull: on a terminal a model that is missing is fetched if the user says so, and the chat begins.
+func TestAskToPull(t *testing.T) {
+	hubWithTiny(t)
+	s, cmd := start(t, "run", "ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf")
+	s.expect("is not in the store. Pull it (ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf, 1.55 GB, licence gemma)? [Y/n] ")
+	s.send("no\r")
+	s.expect("nothing was fetched")
+	if code := exitCode(t, cmd); code != exitFailure {
+		t.Errorf("exit %d", code)
+	}
+	s, cmd = start(t, "run", "gemma:2b")
+	s.expect("[Y/n] ")
+	s.send("\x03")
+	if code := exitCode(t, cmd); code != exitInterrupt {
+		t.Errorf("exit %d after Ctrl-C", code)
+	}
+	s, cmd = start(t, "run", "gemma:2b", "-n", "5")
+	s.expect("[Y/n] ")
+	s.send("\r")
+	s.expect("pulled gemma:2b: ")
+	s.expect(">>> ")
+	s.send("\x04")
+	if code := exitCode(t, cmd); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	if got := readLine(strings.NewReader("y")); got != "no" {
+		t.Errorf("an answer without its end is %q", got)
+	}
+}

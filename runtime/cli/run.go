@@ -18,25 +18,36 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Answer a prompt, or chat on a terminal",
 		Long: "run answers a prompt and ends; without a prompt it starts a chat on a terminal, or reads the prompt from\n" +
 			"stdin. A word - in the prompt stands for stdin.\n\n" +
-			"The model is --model, or else a first argument that is a folder or is spelled like a path, a .gguf file or\n" +
-			"ORG/REPO before a prompt, or else the embedded one.",
+			"The model is --model, or else a first argument that names one: a name that aquifer list or aquifer list --remote\n" +
+			"shows, a folder, anything spelled like a path, a .gguf file, or ORG/REPO before a prompt; or else the embedded\n" +
+			"one. A model that is not in the store is pulled if you agree.",
 		Example: "  aquifer run \"Why is the sky blue?\"\n" +
+			"  aquifer run llama3.2:1b \"Why is the sky blue?\"\n" +
 			"  aquifer run ./Llama-3.2-1B-Instruct-AQLM \"Why is the sky blue?\"\n" +
 			"  git diff | aquifer run \"Summarise this change:\" -",
 	}
-	addKnobs(cmd, modelKnobs, askKnobs, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint"}, askKnobs, deviceKnobs)
+	a.completeModels(cmd, 1, stored)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
-		model, words := splitModel(s.str("model"), args)
+		model, words := a.splitModel(s.str("model"), args)
 		in, inOK := terminal(a.in)
 		out, outOK := terminal(a.out)
-		if len(words) == 0 && inOK && outOK {
-			return a.runChat(s, model, in, out)
+		talk := len(words) == 0 && inOK && outOK
+		var text string
+		if !talk {
+			var err error
+			if text, err = a.promptText(words); err != nil { // before gigabytes are fetched
+				return err
+			}
 		}
-		text, err := a.promptText(words)
-		if err != nil {
+		path, err := a.pullIfMissing(s, model)
+		switch {
+		case err != nil:
 			return err
+		case talk:
+			return a.runChat(s, path, in, out)
 		}
-		return a.runOnce(s, model, text)
+		return a.runOnce(s, path, text)
 	})
 }
 

@@ -22,10 +22,12 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Answer OpenAI clients over HTTP",
 		Long: "serve loads a model and answers OpenAI clients: /v1/chat/completions, /v1/models, /health. While it loads,\n" +
 			"/health says 503. Ctrl-C finishes running answers and ends; a second one ends at once.",
-		Example: "  aquifer serve ./Llama-3.2-1B-Instruct-AQLM --parallel 4\n" +
+		Example: "  aquifer serve llama3.2:1b --parallel 4\n" +
+			"  aquifer serve ./Llama-3.2-1B-Instruct-AQLM\n" +
 			"  AQUIFER_API_KEY=secret aquifer serve --addr 0.0.0.0:8750",
 	}
-	addKnobs(cmd, modelKnobs, []string{"addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields"}, deviceKnobs)
+	a.completeModels(cmd, 1, stored)
+	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {
@@ -67,9 +69,12 @@ func (a *app) serve(s settings, path string) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(serving, ln) }()
 
-	sess, err := a.load(ctx, s, path, loadOptions{
-		maxSeqs: s.integer("parallel"), maxQueue: s.integer("queue"), queueTimeout: s.duration("queue-timeout"),
-	})
+	var sess *session
+	if path, err = a.locateOrPull(ctx, s, path); err == nil {
+		sess, err = a.load(ctx, s, path, loadOptions{
+			maxSeqs: s.integer("parallel"), maxQueue: s.integer("queue"), queueTimeout: s.duration("queue-timeout"),
+		})
+	}
 	if err != nil {
 		halt()
 		return errors.Join(err, <-served)

@@ -17,9 +17,10 @@ func (a *app) showCommand() *cobra.Command {
 			"weights. Without MODEL it describes the embedded model.",
 		Example: "  aquifer show ./Llama-3.2-1B-Instruct-AQLM",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"json"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
-		ck, err := openCheckpoint(argument(args))
+		ck, err := a.openCheckpoint(argument(args))
 		if err != nil {
 			return err
 		}

@@ -97,11 +97,24 @@ func TestSplitModel(t *testing.T) {
 		{"", []string{"/ is a path, what is a URL?"}, "", []string{"/ is a path, what is a URL?"}},
 		{"", []string{"org/model-2.0", "hello"}, "org/model-2.0", []string{"hello"}},
 		{"", []string{"and/or"}, "", []string{"and/or"}},
+		{"", []string{"org/model@main", "hello"}, "org/model@main", []string{"hello"}},
+		{"", []string{"org/model/a.gguf", "hello"}, "org/model/a.gguf", []string{"hello"}},
+		{"", []string{"https://example.com/a.gguf", "hello"}, "https://example.com/a.gguf", []string{"hello"}},
+		{"", []string{"https://example.com", "hello"}, "", []string{"https://example.com", "hello"}},
+		{"", []string{"llama3.1:8b"}, "llama3.1:8b", nil},
+		{"", []string{"llama3.1", "hello"}, "llama3.1", []string{"hello"}},
+		{"", []string{"lama3.1:8b", "hello"}, "lama3.1:8b", []string{"hello"}},
+		{"", []string{"ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf"}, "ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf", nil},
+		{"", []string{"mistral"}, "mistral", nil},
+		{"", []string{"Mistral", "is", "a", "wind"}, "", []string{"Mistral", "is", "a", "wind"}},
+		{"", []string{"mistral is a wind"}, "", []string{"mistral is a wind"}},
+		{"", []string{"Translate:", "hello"}, "", []string{"Translate:", "hello"}},
+		{"", []string{"10:30", "or", "later?"}, "", []string{"10:30", "or", "later?"}},
 		{"", []string{"-"}, "", []string{"-"}},
 		{"", nil, "", nil},
 		{"other", []string{"model", "hello"}, "other", []string{"model", "hello"}},
 	} {
-		model, prompt := splitModel(test.flag, test.args)
+		model, prompt := (&app{}).splitModel(test.flag, test.args)
 		if model != test.model || !slices.Equal(prompt, test.prompt) {
 			t.Errorf("splitModel(%q, %q) = %q, %q; want %q, %q", test.flag, test.args, model, prompt, test.model, test.prompt)
 		}

@@ -25,9 +25,10 @@ func (a *app) tokenizeCommand() *cobra.Command {
 		Example: "  aquifer tokenize ./tokenizer.json \"Hello, world\"\n" +
 			"  aquifer tokenize ./tokenizer.json --decode 9906 11 1917",
 	}
+	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"no-special", "decode", "jsonl", "json"})
 	return command(cmd, 1, -1, func(s settings, args []string) error {
-		tok, err := openTokenizer(args[0])
+		tok, err := a.openTokenizer(args[0])
 		if err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (a *app) tokenizeCommand() *cobra.Command {
 }
 
 // openTokenizer loads the tokenizer of a model, or a tokenizer.json by itself.
-func openTokenizer(path string) (*tokenizer.Tokenizer, error) {
+func (a *app) openTokenizer(path string) (*tokenizer.Tokenizer, error) {
 	if filepath.Ext(path) == ".json" {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -58,7 +59,7 @@ func openTokenizer(path string) (*tokenizer.Tokenizer, error) {
 		tok, err := tokenizer.Parse(data)
 		return tok, advise(err, "this must be a tokenizer.json as Hugging Face's tokenizers library writes it")
 	}
-	ck, err := openCheckpoint(path)
+	ck, err := a.openCheckpoint(path)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,9 @@ func (s *Store) Begin(ctx context.Context, r Repo, d Digest, size int64, waiting
 		return nil, err
 	}
 	there, err := s.size(blobPath(r, d))
+	if err == nil && there == size {
+		err = s.dropPartial(r, d) // of a process that died when it had named the file
+	}
 	if err != nil || there == size {
 		return nil, errors.Join(err, held.Release())
 	}

@@ -127,8 +127,13 @@ func TestResume(t *testing.T) {
 			t.Errorf("%s is left: %v", name, err)
 		}
 	}
+	// Killed when it had its name, before the journal was removed.
+	try(t, vfs.WriteFile(s.hub, journalPath(r, d), r.dir()+"/blobs/t", []byte("left")))
 	if p, err := s.Begin(ctx, r, d, int64(len(data)), nil); p != nil || err != nil {
 		t.Errorf("a file that is there is fetched again: %v", err)
+	}
+	if there, err := s.exists(journalPath(r, d)); err != nil || there {
+		t.Errorf("the journal is left: %v", err)
 	}
 }
 

@@ -195,7 +195,7 @@ func Shards(index []byte) ([]string, error) {
 }
 
 // Find returns the snapshot that a revision of a model points at; fs.ErrNotExist if there is none. Without a revision
-// it is the one of the main branch, or else the newest.
+// it is the one of the main branch, or else the newest that is complete, or else the newest.
 func (s *Store) Find(r Repo, revision string) (Snapshot, error) {
 	refs, err := s.refs(r)
 	if err != nil {
@@ -223,7 +223,15 @@ func (s *Store) Find(r Repo, revision string) (Snapshot, error) {
 	if len(all) == 0 {
 		return Snapshot{}, fmt.Errorf("%s: %w", r, fs.ErrNotExist)
 	}
-	return slices.MaxFunc(all, func(a, b Snapshot) int { return a.Modified.Compare(b.Modified) }), nil
+	return slices.MaxFunc(all, func(a, b Snapshot) int {
+		if whole, other := a.Broken == "", b.Broken == ""; whole != other {
+			if whole {
+				return 1
+			}
+			return -1
+		}
+		return a.Modified.Compare(b.Modified)
+	}), nil
 }
 
 // Snapshots describes all snapshots of a model.

@@ -242,6 +242,26 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestFindWithoutMain: where there is no main branch a whole snapshot is better than a newer broken one.
+func TestFindWithoutMain(t *testing.T) {
+	s, r := onMem(t, vfs.NewMem()), repo(t, "org/model")
+	publish(t, s, r, commitA, "v1", tiny)
+	publish(t, s, r, commitB, "v2", map[string]string{"README.md": "x"})
+	for range 2 {
+		if m, err := s.Find(r, ""); err != nil || m.Commit.String() != commitA || m.Broken != "" {
+			t.Errorf("%+v, %v", m, err)
+		}
+		publish(t, s, r, commitA, "v1", tiny)
+	}
+	one, err := s.Find(r, "v1")
+	try(t, err)
+	_, err = s.RemoveSnapshot(one)
+	try(t, err)
+	if m, err := s.Find(r, ""); err != nil || m.Commit.String() != commitB || m.Broken == "" {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestVerify(t *testing.T) {
 	s, r := onDisk(t), repo(t, "org/model")
 	m := publish(t, s, r, commitA, "main", tiny)

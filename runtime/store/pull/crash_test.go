@@ -119,7 +119,7 @@ func TestKills(t *testing.T) {
 			t.Fatalf("kill %d: %v", kills, err)
 		}
 		kills++
-		if m, err := s.Find(b.repo, ""); err == nil && m.Broken != "" {
+		if m, err := s.Find(b.repo, "main"); err == nil && m.Broken != "" {
 			t.Fatalf("kill %d: half a model: %s", kills, m.Broken)
 		}
 		lost := come - 2 - b.kept(t, s, files["model.safetensors"])
