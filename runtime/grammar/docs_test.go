@@ -53,7 +53,7 @@ func TestKeywordTable(t *testing.T) {
 			t.Errorf("format %s is not listed", name)
 		}
 	}
-	listed := regexp.MustCompile("Without effect[^.]*\\.").FindString(string(data))
+	listed := regexp.MustCompile(`Without effect[^.]*\.`).FindString(string(data))
 	for _, m := range regexp.MustCompile("`([$A-Za-z]+)`").FindAllStringSubmatch(listed, -1) {
 		if _, err := c.Compile(t.Context(), Source{Kind: JSONSchema, Text: `{"` + m[1] + `":"x"}`}); err != nil {
 			t.Errorf("%s is called without effect: %v", m[1], err)
