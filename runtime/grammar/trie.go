@@ -92,6 +92,7 @@ func newTrie(tokens [][]byte, alphabet *byteSet) *trie {
 		t.plain = append(t.plain, s)
 	}
 	t.others = t.add(parts[0])
+	t.nodes = slices.Clone(t.nodes) // without what append kept free
 	for b := range t.having {
 		t.having[b] = make([]uint32, maskWords(len(tokens)))
 	}
