@@ -142,7 +142,7 @@ func TestPerplexityText(t *testing.T) {
 // TestPerplexityInterrupt stops a measurement: what was measured is printed, and the exit code says that it was not all.
 func TestPerplexityInterrupt(t *testing.T) {
 	cmd := process("perplexity", tinyModel(t, true), "-f", "-", "--window", "4", "--backend", "ref")
-	cmd.Stdin = strings.NewReader(strings.Repeat("some text ", 20_000))
+	cmd.Stdin = strings.NewReader(strings.Repeat("some text ", 4_000))
 	var stdout, stderr lockedBuffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {

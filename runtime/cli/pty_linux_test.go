@@ -87,7 +87,7 @@ func (s *screen) after() string {
 // expect waits until text appears behind what was expected before.
 func (s *screen) expect(text string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if i := strings.Index(s.after(), text); i >= 0 {
 			s.mu.Lock()
 			s.seen += i + len(text)
@@ -132,7 +132,7 @@ func TestEditor(t *testing.T) {
 		var got result
 		select {
 		case got = <-done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: nothing was read", test.name)
 		}
 		if got.text != test.want || !errors.Is(got.err, test.err) {
@@ -245,7 +245,7 @@ func TestChatInterrupt(t *testing.T) {
 	s.expect(">>> ")
 	s.send("talk for ever\r")
 	s.expect("\r\n")
-	for deadline := time.Now().Add(20 * time.Second); len(s.after()) < 50; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(s.after()) < 50; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no answer: %q", s.after())
 		}
@@ -262,7 +262,7 @@ func TestOneShotOnTerminal(t *testing.T) {
 	s, cmd := start(t, "run", tinyModel(t, false), "--context", "60000", "--max-tokens", "0", "--temperature", "1", "--seed", "3", "talk for ever")
 	s.expect("tiny-1x8g8, 1x8g8")
 	s.expect("\r\n")
-	for deadline := time.Now().Add(20 * time.Second); len(s.after()) < 200; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(s.after()) < 200; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no answer: %q", s.after())
 		}
