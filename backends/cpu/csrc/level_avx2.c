@@ -12,9 +12,13 @@
 
 #include "k_tables_avx2.h"
 
+#include "k_token_tables.h"
+
 // Costs: estimates for Zen 3 and Zen 4, see op_linear.c.
 static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_product, .table_bytes = AQ_MAX_BOOKS * AQ_ENTRIES * 4,
-	.cost_lookup = 0.62f, .cost_entry = 0.075f, .cost_decode = 1.8f, .cost_fma = 0.075f, .tables = tables_fp32,
-	.tables_name = "fp32", COMMON_KERNELS};
+	.cost_lookup = 0.62f, .cost_entry = 0.075f, .cost_decode = 1.8f, .cost_fma = 0.078f, .tables = tables_fp32,
+	.tables_name = "fp32", .tokens = tokens_fp32, .tokens_fast = tokens_int16, .tokens_step = 8, .tokens_fast_step = 16,
+	.cost_tokens_lookup = 1.4f, .cost_tokens_entry = 0.47f, .cost_tokens_fast_lookup = 1.6f,
+	.cost_tokens_fast_entry = 1.0f, COMMON_KERNELS};
 
 const kernels *aq_level_avx2(void) { return &level; }

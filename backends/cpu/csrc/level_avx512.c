@@ -14,10 +14,13 @@
 
 #include "k_panel8.h"
 
+#include "k_token_tables.h"
+
 // Costs: estimates for Zen 4, see op_linear.c.
 static const kernels level = {.name = "avx512", .interleaved = true, .book16 = true, .codes = codes_product,
-	.table_bytes = AQ_LOOKUPS * AQ_ENTRIES * 3, .cost_lookup = 0.16f, .cost_entry = 0.075f, .cost_decode = 1.8f,
-	.cost_fma = 0.075f, .tables = tables_24bit, .tables_name = "24 bit", .tables_fast = tables_16bit,
-	.tables_fast_name = "16 bit", .quantize8 = quantize8, .panel8_book = panel8_book, .panel8 = panel8, COMMON_KERNELS};
+	.table_bytes = AQ_LOOKUPS * AQ_ENTRIES * 3, .cost_lookup = 0.29f, .cost_lookup_fast = 0.16f, .cost_entry = 0.075f, .cost_decode = 1.8f,
+	.cost_fma = 0.078f, .tables = tables_24bit, .tables_name = "24 bit", .tables_fast = tables_16bit,
+	.tables_fast_name = "16 bit", .quantize8 = quantize8, .panel8_book = panel8_book, .panel8 = panel8,
+	.tokens = tokens_fp32, .tokens_step = 8, .cost_tokens_lookup = 1.4f, .cost_tokens_entry = 0.47f, COMMON_KERNELS};
 
 const kernels *aq_level_avx512(void) { return &level; }
