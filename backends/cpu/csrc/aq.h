@@ -29,6 +29,7 @@ enum {
 	AQ_ENTRIES = 256,      // entries of a table
 	AQ_TABLE_TOKENS = 16,  // tokens up to which tables are considered
 	AQ_TABLE_LANES = 8,    // most tokens in an entry of a table
+	AQ_TOKENS_ROWS = 8192, // rows of a run of tables over tokens: their sums fit the L2 cache
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
@@ -131,6 +132,17 @@ typedef struct table_args {
 	int32_t block, block_end, tokens, lanes;
 } table_args;
 
+// Tables over tokens: a run of tiles times up to kernels.tokens_step (tokens_fast_step) tokens.
+typedef struct tokens_args {
+	const weight *w;
+	const float *x;     // (tokens, ldx)
+	float *y;           // (tokens, ldy), row 0 is the first of the run
+	const float *bias;  // of the run's rows or NULL
+	uint8_t *workspace; // sums: 32 bytes a row, fast: 96
+	int64_t ldx, ldy;
+	int32_t tokens, tile, tiles;
+} tokens_args;
+
 // A tile of AQLM rows times many tokens that were rounded to bytes; w has book_i or book_8.
 typedef struct panel8_args {
 	const weight *w;
@@ -189,6 +201,12 @@ typedef struct kernels {
 	void (*tables_fast)(const table_args *a); // NULL: as exact
 	void (*tables_lanes)(const table_args *a); // exact, up to 8 tokens at once; reads book_t
 	const char *tables_name, *tables_fast_name;
+	// Tables over tokens, exact and, if the level has them, fast. Cycles of a lookup of a row, and of a table entry for
+	// each input of a group, for a whole step of tokens.
+	void (*tokens)(const tokens_args *a);
+	void (*tokens_fast)(const tokens_args *a);
+	int32_t tokens_step, tokens_fast_step;
+	float cost_tokens_lookup, cost_tokens_entry, cost_tokens_fast_lookup, cost_tokens_fast_entry;
 	// Panels of bytes, for the fast precision; NULL: the level has none.
 	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
 	bool (*panel8_book)(weight *w);
@@ -275,7 +293,7 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8 }; // see product.c
+enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8, METHOD_TOKENS }; // see product.c
 
 // A product is a weight times some rows of input.
 typedef struct product {
@@ -411,6 +429,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 // Sizes of scratch memory that op files need, for program.c.
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
+int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
 bool panel8_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);

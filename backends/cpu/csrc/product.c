@@ -7,6 +7,8 @@
 //   METHOD_TABLES  few rows, AQLM tiles: tables of partial sums, looked up by code, for each row of input or for up to
 //                  eight at once (lanes). A unit is a run of blocks for all weight rows and writes its own partial
 //                  sums; a second phase adds them in a fixed order.
+//   METHOD_TOKENS  many rows, AQLM tiles of long weights: tables whose entries are vectors over tokens. A unit is a
+//                  vector's worth of input rows for a run of weight rows.
 //   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
 //                  before rounded to bytes. A unit is a tile.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
@@ -75,6 +77,47 @@ static double panel_cycles(const program *p, const weight *w, int32_t tokens) {
 	return weights * (w->info.books / 8.0 * p->k->cost_decode + tokens * p->k->cost_fma);
 }
 
+// fast_tokens says whether tables over tokens are those of the fast precision, which take more tokens at a time.
+static bool fast_tokens(const program *p, int32_t tokens) {
+	return p->args.precision == AQ_PRECISION_FAST && p->k->tokens_fast && tokens > p->k->tokens_step;
+}
+
+static int32_t tokens_step(const program *p, int32_t tokens) {
+	return fast_tokens(p, tokens) ? p->k->tokens_fast_step : p->k->tokens_step;
+}
+
+static int32_t tokens_blocks(const program *p, int32_t tokens) {
+	return (tokens + tokens_step(p, tokens) - 1) / tokens_step(p, tokens);
+}
+
+// least_runs is the runs that a weight's rows are cut into to fit the cache. Every run builds the tables again.
+static int32_t least_runs(const weight *w) { return (w->info.rows + AQ_TOKENS_ROWS - 1) / AQ_TOKENS_ROWS; }
+
+// tokens_runs adds some for threads that had nothing to do otherwise. Where rows are cut does not change their sums, so
+// this may depend on the number of threads; the choice of the method may not.
+static int32_t tokens_runs(const program *p, const weight *w, int32_t tokens) {
+	const int32_t blocks = tokens_blocks(p, tokens), threads = pool_threads(p->d->pool);
+	return max_i32(least_runs(w), min_i32(w->info.rows / 1024, (threads + blocks - 1) / blocks));
+}
+
+static double tokens_cycles(const program *p, const weight *w, int32_t tokens) {
+	const kernels *k = p->k;
+	const bool fast = fast_tokens(p, tokens);
+	const double lookup = fast ? k->cost_tokens_fast_lookup : k->cost_tokens_lookup;
+	const double entry = fast ? k->cost_tokens_fast_entry : k->cost_tokens_entry;
+	return (double)tokens_blocks(p, tokens) * w->groups * w->info.books *
+		((double)w->tiles * AQ_TILE * lookup + (double)least_runs(w) * AQ_ENTRIES * w->info.in_group * entry);
+}
+
+int64_t product_workspace(const program *p, const weight *w) {
+	int64_t bytes = panel8_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
+	if (w->layout == LAYOUT_TILES && p->k->tokens) { // not book_t: there is no memory yet
+		const int64_t rows = min_i32(AQ_TOKENS_ROWS + AQ_TILE, w->tiles * AQ_TILE);
+		bytes = max_i64(bytes, rows * (fast_tokens(p, INT32_MAX) ? 96 : 32));
+	}
+	return bytes;
+}
+
 // table_chunks cuts the blocks of a weight into units of some ten microseconds, by shape only. Many tokens make larger
 // units, and fewer of them, because each has partial sums for every row and token.
 static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
@@ -112,6 +155,10 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	// Few rows keep the more accurate methods, which cost about the same.
 	if ((tokens > AQ_TABLE_TOKENS || w->book_8) && panel8_ready(p, &p->weights[w - p->weights])) {
 		return METHOD_PANEL8;
+	}
+	// book_t is absent where the fast tables of one token have an order of their own.
+	if (w->book_t && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < panel_cycles(p, w, tokens)) {
+		return METHOD_TOKENS;
 	}
 	return METHOD_PANEL;
 }
@@ -167,7 +214,10 @@ void product_add(program *p, product o) {
 	if (o.method == METHOD_PANEL8) {
 		list->bytes_rows = max_i32(list->bytes_rows, o.row + o.tokens);
 	}
-	if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8) {
+	if (o.method == METHOD_TOKENS) {
+		o.chunks = tokens_runs(p, w, o.tokens);
+		o.units = o.chunks * tokens_blocks(p, o.tokens);
+	} else if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8) {
 		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
 	} else if (o.method != METHOD_TABLES) {
 		o.units = (w->info.rows + direct_unit_rows(w) - 1) / direct_unit_rows(w);
@@ -251,6 +301,20 @@ static void panel8_unit(program *p, const product *o, int32_t unit, worker *work
 	p->k->panel8(&a);
 }
 
+static void tokens_unit(program *p, const product *o, int32_t unit, worker *worker) {
+	const int32_t step = tokens_step(p, o->tokens), first = unit / o->chunks * step, run = unit % o->chunks;
+	const int32_t tile = (int32_t)((int64_t)o->w->tiles * run / o->chunks);
+	const tokens_args a = {.w = o->w, .x = o->x + first * o->ldx, .ldx = o->ldx, .tokens = min_i32(step, o->tokens - first),
+		.y = o->y + first * o->ldy + tile * AQ_TILE, .ldy = o->ldy, .bias = o->bias ? o->bias + tile * AQ_TILE : NULL,
+		.tile = tile, .tiles = (int32_t)((int64_t)o->w->tiles * (run + 1) / o->chunks) - tile,
+		.workspace = worker->workspace};
+	if (fast_tokens(p, o->tokens)) {
+		p->k->tokens_fast(&a);
+	} else {
+		p->k->tokens(&a);
+	}
+}
+
 static void product_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)c;
 	const product_list *list = &p->products;
@@ -269,6 +333,9 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 		break;
 	case METHOD_TABLES:
 		table_unit(p, o, unit, worker);
+		break;
+	case METHOD_TOKENS:
+		tokens_unit(p, o, unit, worker);
 		break;
 	case METHOD_PANEL8:
 		panel8_unit(p, o, unit, worker);
