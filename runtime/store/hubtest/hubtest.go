@@ -51,8 +51,14 @@ type Hub struct {
 
 type model struct {
 	revisions map[string]string // commit by branch
-	commits   map[string]map[string][]byte
+	commits   map[string]map[string]file
 	gated     bool
+}
+
+// file is a file of a model with its digest: the SHA-256 of a large one, git's id of a small one.
+type file struct {
+	data []byte
+	oid  string
 }
 
 // Seen is a call as it came in.
@@ -81,19 +87,25 @@ func (h *Hub) Add(repo, revision string, files map[string][]byte) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sum := sha1.New()
+	held := map[string]file{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintln(sum, name, GitOID(files[name]))
+		f := file{files[name], ""}
 		if large(name) {
-			h.blobs[SHA256(files[name])] = files[name]
+			f.oid = SHA256(f.data)
+			h.blobs[f.oid] = f.data
+		} else {
+			f.oid = GitOID(f.data)
 		}
+		held[name] = f
+		fmt.Fprintln(sum, name, f.oid)
 	}
 	commit := hex.EncodeToString(sum.Sum(nil))
 	m := h.models[repo]
 	if m == nil {
-		m = &model{revisions: map[string]string{}, commits: map[string]map[string][]byte{}}
+		m = &model{revisions: map[string]string{}, commits: map[string]map[string]file{}}
 		h.models[repo] = m
 	}
-	m.revisions[revision], m.commits[commit] = commit, files
+	m.revisions[revision], m.commits[commit] = commit, held
 	return commit
 }
 
@@ -169,10 +181,10 @@ func (h *Hub) front(w http.ResponseWriter, r *http.Request) {
 }
 
 // find returns a model's files at a revision.
-func (h *Hub) find(w http.ResponseWriter, r *http.Request, repo, revision string) (commit string, files map[string][]byte) {
+func (h *Hub) find(w http.ResponseWriter, r *http.Request, repo, revision string) (commit string, files map[string]file) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fail := func(code int, kind string) (string, map[string][]byte) {
+	fail := func(code int, kind string) (string, map[string]file) {
 		w.Header().Set("X-Error-Code", kind)
 		w.Header().Set("X-Error-Message", kind+" of "+repo)
 		w.WriteHeader(code)
@@ -214,10 +226,11 @@ func (h *Hub) api(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	list := []map[string]any{{"type": "directory", "oid": GitOID(nil), "size": 0, "path": "sub"}}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		data := files[name]
-		e := map[string]any{"type": "file", "oid": GitOID(data), "size": len(data), "path": name}
+		f := files[name]
+		e := map[string]any{"type": "file", "oid": f.oid, "size": len(f.data), "path": name}
 		if large(name) {
-			e["lfs"] = map[string]any{"oid": SHA256(data), "size": len(data), "pointerSize": 134}
+			e["oid"] = GitOID([]byte(f.oid)) // of the file that stands for it in git
+			e["lfs"] = map[string]any{"oid": f.oid, "size": len(f.data), "pointerSize": 134}
 		}
 		list = append(list, e)
 	}
@@ -243,7 +256,7 @@ func (h *Hub) resolve(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	name, _ := url.PathUnescape(parts[4])
-	data, ok := files[name]
+	f, ok := files[name]
 	w.Header().Set("X-Repo-Commit", commit)
 	if !ok {
 		w.Header().Set("X-Error-Code", "EntryNotFound")
@@ -255,13 +268,13 @@ func (h *Hub) resolve(w http.ResponseWriter, r *http.Request, path string) {
 		h.round++
 		round := h.round
 		h.mu.Unlock()
-		w.Header().Set("X-Linked-Etag", `"`+SHA256(data)+`"`)
-		w.Header().Set("X-Linked-Size", fmt.Sprint(len(data)))
-		w.Header().Set("Location", fmt.Sprintf("%s/blobs/%s?X-Signature=secret-%d", h.CDN, SHA256(data), round))
+		w.Header().Set("X-Linked-Etag", `"`+f.oid+`"`)
+		w.Header().Set("X-Linked-Size", fmt.Sprint(len(f.data)))
+		w.Header().Set("Location", fmt.Sprintf("%s/blobs/%s?X-Signature=secret-%d", h.CDN, f.oid, round))
 		w.WriteHeader(http.StatusFound)
 		return
 	}
-	h.Content(w, r, data, `"`+GitOID(data)+`"`)
+	h.Content(w, r, f.data, `"`+f.oid+`"`)
 }
 
 func (h *Hub) cdn(w http.ResponseWriter, r *http.Request) {
