@@ -33,6 +33,7 @@ enum {
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
+	AQ_BYTES_TOKENS = 2,   // tokens up to which bytes are multiplied without a panel
 	AQ_BYTES_COLS = 64,    // inputs that share a unit when they are rounded to bytes
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
@@ -156,6 +157,19 @@ typedef struct panel8_args {
 	int32_t row, rows, tokens, x_blocks;
 } panel8_args;
 
+// AQLM rows of a weight with book_8 times a few tokens that were rounded to bytes; as in panel8_args.
+typedef struct codes8_args {
+	const weight *w;
+	const int8_t *x;
+	const float *unit;
+	const int32_t *x_bias;
+	float *y;          // (tokens, ldy), row 0 is row `row` of w
+	const float *bias; // (rows) or NULL
+	int64_t ldx, ldy;
+	int32_t row, rows, tokens, x_blocks;
+	float correction[AQ_BYTES_TOKENS]; // (tokens) the kernel's
+} codes8_args;
+
 // Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
 typedef struct attn_args {
 	const float *q;      // (rows, dim padded), zero padded
@@ -211,6 +225,7 @@ typedef struct kernels {
 	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
 	bool (*panel8_book)(weight *w);
 	void (*panel8)(const panel8_args *a);
+	void (*codes8)(codes8_args *a); // if there is panel8
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -293,7 +308,7 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-enum { METHOD_DENSE, METHOD_CODES, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8, METHOD_TOKENS }; // see product.c
+enum { METHOD_DENSE, METHOD_CODES, METHOD_CODES8, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8, METHOD_TOKENS }; // see product.c
 
 // A product is a weight times some rows of input.
 typedef struct product {

@@ -11,6 +11,8 @@
 //                  vector's worth of input rows for a run of weight rows.
 //   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
 //                  before rounded to bytes. A unit is a tile.
+//   METHOD_CODES8  one or two rows, one book of more than 8 bits, fast precision: as METHOD_CODES, with entries and inputs
+//                  rounded to bytes.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
 //                  with all rows. A unit is a tile. Serves every encoding, and is the plain fallback of every other.
 //
@@ -19,7 +21,7 @@
 #include "aq.h"
 
 enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000,
-	QUANTIZE_ROWS = 4 };
+	QUANTIZE_ROWS = 4, CODES_TOKENS = 4 };
 
 static int32_t gcd(int32_t a, int32_t b) {
 	while (b) {
@@ -143,7 +145,10 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (w->info.encoding == AQ_ENCODING_DENSE) {
 		return tokens <= AQ_DIRECT_TOKENS ? METHOD_DENSE : METHOD_PANEL;
 	}
-	if (p->k->codes && codes_direct(w) && tokens <= AQ_DIRECT_TOKENS) {
+	if (w->book_8 && panel8_ready(p, &p->weights[w - p->weights])) {
+		return codes_direct(w) && tokens <= AQ_BYTES_TOKENS ? METHOD_CODES8 : METHOD_PANEL8;
+	}
+	if (p->k->codes && codes_direct(w) && tokens <= CODES_TOKENS) {
 		return METHOD_CODES;
 	}
 	if (has_tables(p, w) && tokens <= AQ_TABLE_TOKENS) {
@@ -153,7 +158,7 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		}
 	}
 	// Few rows keep the more accurate methods, which cost about the same.
-	if ((tokens > AQ_TABLE_TOKENS || w->book_8) && panel8_ready(p, &p->weights[w - p->weights])) {
+	if (tokens > AQ_TABLE_TOKENS && panel8_ready(p, &p->weights[w - p->weights])) {
 		return METHOD_PANEL8;
 	}
 	// book_t is absent where the fast tables of one token have an order of their own.
@@ -194,6 +199,9 @@ static int32_t direct_unit_rows(const weight *w) {
 
 void products_begin(program *p) { p->products = (product_list){.items = p->products.items}; }
 
+// rounds says whether the inputs of a product are rounded to bytes.
+static bool rounds(const product *o) { return o->method == METHOD_PANEL8 || o->method == METHOD_CODES8; }
+
 void product_add(program *p, product o) {
 	product_list *list = &p->products;
 	const weight *w = o.w;
@@ -211,7 +219,7 @@ void product_add(program *p, product o) {
 			list->partials += partial_floats(p, w, o.tokens, o.lanes);
 		}
 	}
-	if (o.method == METHOD_PANEL8) {
+	if (rounds(&o)) {
 		list->bytes_rows = max_i32(list->bytes_rows, o.row + o.tokens);
 	}
 	if (o.method == METHOD_TOKENS) {
@@ -242,6 +250,15 @@ static void codes_unit(program *p, const product *o, int32_t unit) {
 	const codes_args a = {.w = o->w, .row = first, .rows = min_i32(rows, o->w->info.rows - first), .x = o->x,
 		.ldx = o->ldx, .tokens = o->tokens, .y = o->y + first, .ldy = o->ldy, .bias = o->bias ? o->bias + first : NULL};
 	p->k->codes(&a);
+}
+
+static void codes8_unit(program *p, const product *o, int32_t unit) {
+	const int32_t rows = direct_unit_rows(o->w), first = unit * rows;
+	codes8_args a = {.w = o->w, .row = first, .rows = min_i32(rows, o->w->info.rows - first),
+		.x = p->x8 + o->row * p->x8_ld, .ldx = p->x8_ld, .unit = p->x8_unit + o->row * (int64_t)p->x8_blocks,
+		.x_bias = p->x8_bias + o->row * (int64_t)p->x8_blocks, .y = o->y + first, .ldy = o->ldy,
+		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks};
+	p->k->codes8(&a);
 }
 
 static void table_unit(program *p, const product *o, int32_t unit, worker *worker) {
@@ -337,6 +354,9 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 	case METHOD_TOKENS:
 		tokens_unit(p, o, unit, worker);
 		break;
+	case METHOD_CODES8:
+		codes8_unit(p, o, unit);
+		break;
 	case METHOD_PANEL8:
 		panel8_unit(p, o, unit, worker);
 		break;
@@ -411,7 +431,7 @@ static void quantize_run(program *p, const compiled_op *c, int32_t unit, worker 
 	for (int32_t r = unit * QUANTIZE_ROWS; r < min_i32((unit + 1) * QUANTIZE_ROWS, list->bytes_rows); r++) {
 		for (int32_t i = 0; i < list->n; i++) {
 			const product *o = &list->items[i];
-			if (o->method == METHOD_PANEL8 && r >= o->row && r < o->row + o->tokens) {
+			if (rounds(o) && r >= o->row && r < o->row + o->tokens) {
 				p->k->quantize8(o->x + (r - o->row) * o->ldx, o->w->info.cols, p->x8 + r * p->x8_ld,
 					p->x8_unit + r * (int64_t)p->x8_blocks, p->x8_bias + r * (int64_t)p->x8_blocks);
 				break;

@@ -308,7 +308,7 @@ void weight_kernel_name(const program *p, const weight *w, char *name) {
 			put(&t, fast ? p->k->tables_fast_name : p->k->tables_name);
 		} else {
 			put(&t, p->k->codes && codes_direct(w) ? " codes" : " panel");
-			put(&t, w->book16 ? " f16" : " fp32");
+			put(&t, w->book_8 ? " u8" : w->book16 ? " f16" : " fp32");
 		}
 	}
 	put(&t, " ");
