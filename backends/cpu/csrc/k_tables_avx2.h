@@ -1,9 +1,13 @@
-// AQLM table kernel for AVX2, exact: tables of fp32 partial sums in the L1 cache, looked up one code at a time.
+// AQLM table kernels for AVX2.
 //
-// For a block of groups the table of (group j, book k) holds <x_j, entry e> for all 256 entries e; a row's sum is
-// then one load and add a code. vpgatherdps, int32 tables in general registers and wider tiles were all slower
-// (docs/performance.md); the loop below is bound by its loads. It is in assembly because gcc does not use the high
-// byte registers and spends a third more instructions.
+// For a block of groups the table of (group j, book k) holds <x_j, entry e> for all 256 entries e.
+//
+//   exact   tables of fp32 in the L1 cache; a row's sum is one load and add a code. vpgatherdps, int32 tables in general
+//           registers and wider tiles were all slower (docs/performance.md); the loop is bound by its loads. It is in
+//           assembly because gcc does not use the high byte registers and spends a third more instructions.
+//   fast    the same tables rounded to bytes, with one scale for the block, and looked up by vpshufb, which takes 16
+//           entries: eight times a pair of them (bit 7 of a code chooses, as vpshufb does), then a tree of blends by bits
+//           4 to 6. Byte sums are kept as in k_tables_avx512.h: all += r, hi += r >> 8. Errors near 1.1e-2.
 
 INL __m256 once(__m256 v) { // keeps the compiler from loading v again for every use
 	__asm__("" : "+x"(v));
@@ -106,6 +110,104 @@ static void tables_fp32(const table_args *a) {
 					_mm_prefetch((const char *)codes + 4096 + line * 64, _MM_HINT_T0);
 				}
 				look_up_tile(codes, tables, lookups, a->y + t * padded + (int64_t)i * AQ_TILE);
+			}
+		}
+	}
+}
+
+// ---- fast -----------------------------------------------------------------------------------------------------------
+
+// round_tables rounds n table entries (a multiple of 32) to biased bytes and returns the value of one. NaN and
+// infinities make it NaN or infinite.
+static float round_tables(const float *tables, int32_t n, uint8_t *out) {
+	const __m256 sign = _mm256_set1_ps(-0.0f);
+	__m256i most[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()}; // as bits: NaN is larger than every number
+	for (int32_t i = 0; i < n; i += 16) {
+		most[0] = _mm256_max_epi32(most[0], _mm256_castps_si256(_mm256_andnot_ps(sign, _mm256_load_ps(tables + i))));
+		most[1] = _mm256_max_epi32(most[1], _mm256_castps_si256(_mm256_andnot_ps(sign, _mm256_load_ps(tables + i + 8))));
+	}
+	int32_t bits[8], top_bits = 0;
+	_mm256_storeu_si256((__m256i *)(void *)bits, _mm256_max_epi32(most[0], most[1]));
+	for (int32_t i = 0; i < 8; i++) {
+		top_bits = max_i32(top_bits, bits[i]);
+	}
+	float top;
+	memcpy(&top, &top_bits, 4);
+	const __m256 scale = _mm256_set1_ps(top > 1e-30f && top < INFINITY ? 127 / top : 0);
+	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), bias = _mm256_set1_epi8(-128);
+	for (int32_t i = 0; i < n; i += 32) {
+		__m256i v[4];
+#pragma GCC unroll 4
+		for (int32_t j = 0; j < 4; j++) {
+			v[j] = _mm256_cvtps_epi32(_mm256_mul_ps(scale, _mm256_load_ps(tables + i + 8 * j)));
+		}
+		const __m256i s = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+		_mm256_store_si256((__m256i *)(void *)(out + i), _mm256_xor_si256(bias, _mm256_permutevar8x32_epi32(s, order)));
+	}
+	return top / 127;
+}
+
+// Tables number h and h + 8 of 16 entries, looked up in ymm n: ymm0 holds the codes, ymm1 the codes with bit 7 turned.
+#define PAIR(h, h8, n)                                                                                                \
+	"vbroadcasti128 16*" #h "(%[t]), %%ymm" #n "\n\tvbroadcasti128 16*" #h8 "(%[t]), %%ymm9\n\t"                        \
+	"vpshufb %%ymm0, %%ymm" #n ", %%ymm" #n "\n\tvpshufb %%ymm1, %%ymm9, %%ymm9\n\t"                                   \
+	"vpor %%ymm9, %%ymm" #n ", %%ymm" #n "\n\t"
+// b where bit 7 of the mask is set, else a.
+#define CHOOSE(mask, a, b) "vpblendvb %%ymm" #mask ", %%ymm" #b ", %%ymm" #a ", %%ymm" #a "\n\t"
+
+// look_up_half sets the byte sums of half a tile, in words: of even and odd rows together, and of the odd ones.
+INL void look_up_half(const uint8_t *codes, const uint8_t *t, int64_t lookups, __m256i *all, __m256i *hi) {
+	__m256i a = _mm256_setzero_si256(), h = a;
+	const __m256i turn = _mm256_set1_epi8(-128);
+	__asm__ volatile("1:\n\t"
+					 "vmovdqa (%[c]), %%ymm0\n\tprefetcht0 4096(%[c])\n\tvpxor %[k], %%ymm0, %%ymm1\n\t"
+					 "vpsllw $3, %%ymm0, %%ymm2\n\tvpsllw $2, %%ymm0, %%ymm3\n\tvpsllw $1, %%ymm0, %%ymm4\n\t" //
+					 PAIR(0, 8, 5) PAIR(1, 9, 6) CHOOSE(2, 5, 6) PAIR(2, 10, 6) PAIR(3, 11, 7) CHOOSE(2, 6, 7)
+					 CHOOSE(3, 5, 6) PAIR(4, 12, 6) PAIR(5, 13, 7) CHOOSE(2, 6, 7) PAIR(6, 14, 7) PAIR(7, 15, 8)
+					 CHOOSE(2, 7, 8) CHOOSE(3, 6, 7) CHOOSE(4, 5, 6) //
+					 "vpaddw %%ymm5, %[a], %[a]\n\tvpsrlw $8, %%ymm5, %%ymm5\n\tvpaddw %%ymm5, %[h], %[h]\n\t"
+					 "addq $64, %[c]\n\taddq $256, %[t]\n\tdecq %[n]\n\tjnz 1b"
+					 : [a] "+x"(a), [h] "+x"(h), [c] "+r"(codes), [t] "+r"(t), [n] "+r"(lookups)
+					 : [k] "x"(turn)
+					 : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+	*all = a;
+	*hi = h;
+}
+
+// flush_half adds the byte sums of half a tile to y.
+INL void flush_half(__m256i all, __m256i hi, int32_t lookups, float unit, float *y) {
+	const __m256i bias = _mm256_set1_epi16((int16_t)(lookups * 128));
+	const __m256i even = _mm256_sub_epi16(_mm256_sub_epi16(all, _mm256_slli_epi16(hi, 8)), bias);
+	const __m256i odd = _mm256_sub_epi16(hi, bias);
+	const __m256i u = _mm256_unpacklo_epi16(even, odd), v = _mm256_unpackhi_epi16(even, odd);
+	const __m128i rows[4] = {_mm256_castsi256_si128(u), _mm256_castsi256_si128(v), _mm256_extracti128_si256(u, 1),
+		_mm256_extracti128_si256(v, 1)};
+#pragma GCC unroll 4
+	for (int32_t i = 0; i < 4; i++) {
+		const __m256 s = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(rows[i]));
+		_mm256_storeu_ps(y + 8 * i, _mm256_fmadd_ps(_mm256_set1_ps(unit), s, _mm256_loadu_ps(y + 8 * i)));
+	}
+}
+
+static void tables_8bit(const table_args *a) {
+	const weight *w = a->w;
+	const int32_t lookups = w->block * w->info.books;
+	const int64_t padded = (int64_t)w->tiles * AQ_TILE;
+	float *tables = a->workspace, copy[AQ_LOOKUPS * 256] __attribute__((aligned(64)));
+	uint8_t *bytes = (uint8_t *)a->workspace + AQ_LOOKUPS * AQ_ENTRIES * 4;
+	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
+	for (int32_t b = a->block; b < a->block_end; b++) {
+		for (int32_t t = 0; t < a->tokens; t++) {
+			build_tables(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
+			const float unit = round_tables(tables, lookups * AQ_ENTRIES, bytes);
+			const uint8_t *codes = w->data + (int64_t)b * padded * lookups;
+			float *y = a->y + t * padded;
+			for (int32_t i = 0; i < w->tiles; i++, codes += lookups * AQ_TILE, y += AQ_TILE) {
+				for (int32_t half = 0; half < AQ_TILE; half += 32) {
+					__m256i all, hi;
+					look_up_half(codes + half, bytes, lookups, &all, &hi);
+					flush_half(all, hi, lookups, unit, y + half);
+				}
 			}
 		}
 	}
