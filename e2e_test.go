@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "HF_HOME="+os.DevNull)
 	return cmd
 }
 
