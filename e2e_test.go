@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "HF_HOME="+os.DevNull)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
 	return cmd
 }
 
@@ -57,6 +57,7 @@ func needModel(t *testing.T) {
 func serveEmbedded(t *testing.T) string {
 	t.Helper()
 	needModel(t)
+	t.Setenv("HF_HOME", t.TempDir()) // no other models
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	cmd := program(ctx, "serve", "--addr", "127.0.0.1:0")
 	stderr, err := cmd.StderrPipe()

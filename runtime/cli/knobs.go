@@ -50,8 +50,8 @@ var knobs = []knob{
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
-	{name: "addr", def: "127.0.0.1:8750", help: "address to listen on; others than loopback need a key"},
-	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key that clients must send; the variable keeps it out of the process list"},
+	{name: "addr", env: "AQUIFER_HOST", def: "127.0.0.1:8750", help: "address of the server; one that others can reach needs a key"},
+	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key of the server; the variable keeps it out of the process list"},
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},

@@ -23,17 +23,7 @@ import (
 // test's own.
 func hubWithTiny(t testing.TB) (h *hubtest.Hub, home string) {
 	t.Helper()
-	files := map[string][]byte{}
-	dir := tinyModel(t, true)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
+	files := filesOf(t, tinyModel(t, true))
 	h = hubtest.New(t)
 	h.Add("org/tiny", "main", files)
 	h.Add("ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf", "main", files)
