@@ -21,16 +21,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(testMain) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	// No test looks into the store of whoever runs it.
+	// No test looks into the store, or the chats, of whoever runs it.
 	home, err := os.MkdirTemp("", "aquifer-test")
 	if err == nil {
-		err = os.Setenv("HF_HOME", home)
+		err = errors.Join(os.Setenv("HF_HOME", home), os.Setenv("XDG_DATA_HOME", home))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"} {
+	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "AQUIFER_HOST", "AQUIFER_NO_HISTORY"} {
 		os.Unsetenv(name)
 	}
 	code := m.Run()

@@ -47,6 +47,7 @@ var knobs = []knob{
 	{name: "seed", def: 0, defText: "a new one each time", max: math.MaxInt64, help: "the same seed gives the same answer"},
 	{name: "stop", def: []string(nil), help: "end the answer before this text; may be repeated"},
 	{name: "raw", def: false, help: "send the prompt as it is, without the chat template"},
+	{name: "no-history", env: "AQUIFER_NO_HISTORY", def: false, help: "do not keep the lines of a chat for the next ones"},
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
@@ -106,6 +107,7 @@ var variables = []variable{
 	{"HF_HUB_CACHE", "folder of the store itself, if it is another one"},
 	{"HF_TOKEN", "token for models that want one; it goes to the hub only"},
 	{"HF_TOKEN_PATH", "file with that token, if it is another one"},
+	{"XDG_DATA_HOME", "folder that takes the place of ~/.local/share: what chats keep is in aquifer there"},
 	{"XDG_CACHE_HOME", "folder that takes the place of ~/.cache"},
 }
 

@@ -367,3 +367,30 @@ f[2J  unloading                                 0
 		t.Errorf("%v %s", err, &b)
 	}
 }
+
+// TestServeFiles: a model of several GGUF files is offered file by file.
+func TestServeFiles(t *testing.T) {
+	h, _ := hubWithTiny(t)
+	out := filepath.Join(t.TempDir(), "tiny.gguf")
+	succeed(t, "", "convert", tinyModel(t, true), out)
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Add("org/files", "main", map[string][]byte{"a/tiny.gguf": data, "b.gguf": data})
+	succeed(t, "", "pull", "org/files/b.gguf")
+	base, _, _ := startServer(t, "--context", "100")
+	if code, a := askModel(t, base, "org/files", ""); code != 200 || a.Model != "org/files" {
+		t.Errorf("the only file: %d %+v", code, a)
+	}
+	succeed(t, "", "pull", "org/files/a/tiny.gguf")
+	code, a := askModel(t, base, "org/files", "")
+	if code != 400 || a.Error.Code != "model_ambiguous" || !strings.Contains(a.Error.Message, "org/files/a/tiny.gguf, org/files/b.gguf") {
+		t.Errorf("one of two: %d %+v", code, a.Error)
+	}
+	for _, name := range []string{"org/files/a/tiny.gguf", "org/files/b.gguf"} {
+		if code, a := askModel(t, base, name, ""); code != 200 || a.Model != name {
+			t.Errorf("%s: %d %+v", name, code, a)
+		}
+	}
+}
