@@ -91,6 +91,15 @@ func TestFromAFreshMachine(t *testing.T) {
 	if d.Store.Models != 1 || d.Store.Path != filepath.Join(home, "hub") || d.Store.Free <= 0 || len(d.Store.Problems) > 0 || d.Store.Why != "" {
 		t.Errorf("%+v", d.Store)
 	}
+	if d.Hub.Endpoint != h.URL || !d.Hub.Reachable || d.Hub.Why != "" {
+		t.Errorf("%+v", d.Hub)
+	}
+	if d := asJSON[diagnosis](t, "doctor", "--endpoint", noHub); d.Hub.Reachable || !strings.Contains(d.Hub.Why, "refused") {
+		t.Errorf("%+v", d.Hub)
+	}
+	if stdout, _ := succeed(t, "", "doctor", "--endpoint", noHub); !strings.Contains(stdout, "can't be reached") || !strings.Contains(stdout, "run without it") {
+		t.Errorf("%s", stdout)
+	}
 	if _, stderr := succeed(t, "", "rm", "mine"); !strings.Contains(stderr, "the model stays") {
 		t.Errorf("%s", stderr)
 	}
