@@ -135,6 +135,28 @@ func (h *Handler) SetModels(models ...Model) error {
 // Ready reports whether SetModels was called.
 func (h *Handler) Ready() bool { return h.models.Load() != nil }
 
+// Served returns the models, none while they load.
+func (h *Handler) Served() []Model {
+	list := h.models.Load()
+	if list == nil {
+		return nil
+	}
+	all := make([]Model, len(*list))
+	for i, m := range *list {
+		all[i] = m.Model
+	}
+	return all
+}
+
+// Find returns the model of that id, the first one for "". The error is an answer to the client.
+func (h *Handler) Find(id string) (Model, *Error) {
+	if list := h.models.Load(); id == "" && list != nil && len(*list) > 0 {
+		return (*list)[0].Model, nil
+	}
+	m, e := h.find(id)
+	return m.Model, e
+}
+
 // Panics counts the panics of goroutines that requests started.
 func (h *Handler) Panics() int64 { return h.panics.Load() }
 

@@ -20,8 +20,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve [MODEL]",
 		Short: "Answer OpenAI clients over HTTP",
-		Long: "serve loads a model and answers OpenAI clients: /v1/chat/completions, /v1/models, /health. While it loads,\n" +
-			"/health says 503. Ctrl-C finishes running answers and ends; a second one ends at once.",
+		Long: "serve loads a model and answers OpenAI clients: /v1/chat/completions, /v1/models, /health; monitors read\n" +
+			"/metrics (Prometheus), /props and /slots. While it loads, /health says 503. Ctrl-C finishes running answers and ends; a second one ends at once.",
 		Example: "  aquifer serve llama3.2:1b --parallel 4\n" +
 			"  aquifer serve ./Llama-3.2-1B-Instruct-AQLM\n" +
 			"  AQUIFER_API_KEY=secret aquifer serve --addr 0.0.0.0:8750",
@@ -59,7 +59,7 @@ func (a *app) serve(s settings, path string) error {
 		return err
 	}
 	server, err := api.New(api.Config{
-		Key: s.str("key"), Log: slog.New(slog.NewTextHandler(a.err, nil)), IgnoreUnknown: s.str("unknown-fields") == "ignore",
+		Key: s.str("key"), Build: "aquifer " + version, Log: slog.New(slog.NewTextHandler(a.err, nil)), IgnoreUnknown: s.str("unknown-fields") == "ignore",
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())

@@ -74,22 +74,9 @@ type Info struct {
 	StepTokens int
 	Memory     backends.Memory
 	LoadTime   time.Duration
-}
 
-// Stats are counters since the start, and what is at the moment.
-type Stats struct {
-	Running, Queued  int
-	KVBlocks, KVFree int
-	Steps            int64
-	KVKnown          int   // blocks, free or not, whose contents could be used again
-	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
-	Reused           int64 // tokens of prompts that were not run, because they were cached
-	Finished         int64 // requests by how they ended, this and the next four
-	Cancelled        int64
-	Expired          int64 // queue timeout or deadline
-	Failed           int64
-	Refused          int64 // queue full
-	Panics           int64
+	BOS, EOS string // texts of the tokens that begin and end a text; "" for none
+	Template string // of chats, as the checkpoint has it; "" for none
 }
 
 // Engine is a loaded model. All methods may be called concurrently.
@@ -115,6 +102,7 @@ type Engine struct {
 	closing  bool // no new requests
 	broken   bool
 	stats    Stats
+	started  int64 // sequences
 
 	loop loopState // of the loop goroutine
 }
@@ -180,6 +168,11 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
 		Memory: fitted.memory, LoadTime: time.Since(start),
 	}
+	if ck := cfg.Checkpoint; ck != nil {
+		special := ck.Special()
+		e.info.BOS, e.info.EOS = special.BOS, special.EOS
+		_, e.info.Template, _ = ck.Template()
+	}
 	go e.run()
 	return e, nil
 }
@@ -240,16 +233,6 @@ func (c *Config) measure(blocks int) (backends.Memory, error) {
 
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
-
-// Stats returns the counters.
-func (e *Engine) Stats() Stats {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := e.stats
-	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
-	s.KVBlocks, s.KVFree, s.KVKnown = e.pool.Total(), e.pool.Free(), e.pool.Known()
-	return s
-}
 
 // Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
 // frees the program. It returns the context's error if answers had to be cut.

@@ -17,11 +17,18 @@ type loopState struct {
 	step     backends.Step
 	work     []sched.Work
 	copies   []sched.Copy
-	open     []bool  // by work: the sequence wants its logits
-	done     []bool  // by work: the answer is complete
-	failed   []error // by work: why the answer cannot go on
+	outcomes []outcome // by work
 	text     []byte
+	now      time.Time         // when the step's logits came
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
+}
+
+// outcome is what a step brought a sequence.
+type outcome struct {
+	open   bool   // it wants its logits
+	tokens int    // that its answer got
+	finish Finish // of the answer; "" if it goes on
+	err    error  // why the answer cannot go on
 }
 
 // step runs one step, waiting for work if there is none. It reports false when the engine is closing and idle.
@@ -35,7 +42,8 @@ func (e *Engine) step() bool {
 		return true
 	}
 	e.record()
-	e.choose(time.Now())
+	e.loop.now = time.Now()
+	e.choose(e.loop.now)
 	e.commit()
 	return true
 }
@@ -78,9 +86,12 @@ func (e *Engine) gather() bool {
 func (e *Engine) start(q *sequence, now time.Time) {
 	q.started, q.request.begun = now, true
 	e.stats.Reused += int64(q.Hit)
+	e.started++
+	q.number = e.started
 	if q.raw {
 		return
 	}
+	e.stats.QueueWait.add(now.Sub(q.created), 1)
 	if n := len(e.loop.samplers); n > 0 {
 		q.sampler = e.loop.samplers[n-1]
 		e.loop.samplers = e.loop.samplers[:n-1]
@@ -150,14 +161,12 @@ func (e *Engine) record() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.Steps++
-	e.loop.open, e.loop.done, e.loop.failed = e.loop.open[:0], e.loop.done[:0], e.loop.failed[:0]
+	e.loop.outcomes = e.loop.outcomes[:0]
 	for _, w := range e.loop.work {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
 		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
-		e.loop.open = append(e.loop.open, (w.Rows > 0 || w.N == 0) && !q.ended)
-		e.loop.done = append(e.loop.done, false)
-		e.loop.failed = append(e.loop.failed, nil)
+		e.loop.outcomes = append(e.loop.outcomes, outcome{open: (w.Rows > 0 || w.N == 0) && !q.ended})
 	}
 }
 
@@ -168,20 +177,23 @@ func (e *Engine) choose(now time.Time) {
 		n := w.Rows * e.info.Vocab
 		logits := rest[:n]
 		rest = rest[n:]
-		q := w.Seq.Owner.(*sequence)
+		q, o := w.Seq.Owner.(*sequence), &e.loop.outcomes[i]
 		switch {
-		case !e.loop.open[i]:
+		case !o.open:
 		case q.score != nil:
 			q.scores = logProbs(q.scores, q.score[len(q.scores):], logits, e.info.Vocab)
 			if w.Logits {
 				q.request.stream.deliver(nil, q.scores)
-				e.loop.done[i] = true
+				o.finish = FinishStop
 			}
 		case q.raw:
 			q.request.stream.deliver(slices.Clone(logits), nil)
-			e.loop.done[i] = true
+			o.finish = FinishStop
 		default:
-			e.loop.done[i], e.loop.text, e.loop.failed[i] = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
+			o.finish, e.loop.text, o.err = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
+			if o.err == nil {
+				o.tokens++
+			}
 		}
 	}
 }
@@ -192,22 +204,20 @@ func (e *Engine) commit() {
 	defer e.mu.Unlock()
 	e.stepping = false
 	for i, w := range e.loop.work {
-		q := w.Seq.Owner.(*sequence)
-		if e.loop.open[i] && !q.raw {
-			e.stats.Decoded++
-		}
-		if err := e.loop.failed[i]; err != nil && !q.ended {
-			e.end(q.request, err)
+		q, o := w.Seq.Owner.(*sequence), e.loop.outcomes[i]
+		e.tally(q, o)
+		if o.err != nil && !q.ended {
+			e.end(q.request, o.err)
 		}
 		switch {
 		case q.ended: // while the step ran, or by its own error
 			e.release(q)
-		case e.loop.done[i]:
+		case o.finish != "":
 			e.release(q)
 			if q.request.open == 0 {
 				e.stats.Finished++
 			}
-		case e.loop.open[i] && !q.raw:
+		case o.tokens > 0:
 			e.grow(q)
 		}
 	}

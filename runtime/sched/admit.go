@@ -107,7 +107,8 @@ func (s *Scheduler) start(l *lane, i int) bool {
 	if i := slices.Index(s.turns, l); i >= 0 {
 		s.turns = append(slices.Delete(s.turns, i, i+1), l)
 	}
-	q.state = running
+	q.state, q.Slot = running, slices.Index(s.slots, false)
+	s.slots[q.Slot] = true
 	s.running = append(s.running, q)
 	return true
 }

@@ -76,6 +76,7 @@ type Seq struct {
 	// under them. The caller appends to it as the text grows; nil finds nothing and makes nothing known.
 	Chain []kv.Hash
 	Hit   int // tokens of the prompt that were found when it started
+	Slot  int // while it runs, its place among Config.Seqs
 
 	Table kv.Table // blocks for Max positions while it runs; of a waiting child, those of the prompt
 
@@ -107,6 +108,9 @@ const (
 // Running reports whether the sequence has been admitted and has not ended.
 func (s *Seq) Running() bool { return s.state == running }
 
+// Done returns how many of its tokens have been run or were found.
+func (s *Seq) Done() int { return s.done }
+
 // left returns the number of known tokens that still have to be run.
 func (s *Seq) left() int { return s.Len - s.done }
 
@@ -133,6 +137,7 @@ type Scheduler struct {
 	waiting int
 	brood   int    // children among the waiting
 	running []*Seq // in order of admission
+	slots   []bool // taken
 	copies  []Copy // to be made before the next step
 
 	round   uint64
@@ -150,7 +155,7 @@ func New(cfg Config, pool *kv.Pool) *Scheduler {
 		cfg.QueueTimeout < 0 {
 		panic(fmt.Sprintf("sched: invalid limits %+v", cfg))
 	}
-	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}}
+	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}, slots: make([]bool, cfg.Seqs)}
 }
 
 // Waiting returns the number of sequences that have not been admitted.
@@ -300,6 +305,7 @@ func (s *Scheduler) End(q *Seq) {
 	case running:
 		i := slices.Index(s.running, q)
 		s.running = slices.Delete(s.running, i, i+1)
+		s.slots[q.Slot] = false
 		l.running--
 		s.publish(q)
 	}
