@@ -109,7 +109,7 @@ func (h *Handler) Slots(w http.ResponseWriter, r *http.Request) {
 	info, slots := m.Engine.Info(), source.Slots()
 	list, free := make([]slot, len(slots)), 0
 	for i, s := range slots {
-		list[i] = slot{ID: i, Context: info.Context, Speculative: false, Task: -1, Next: []nextToken{}}
+		list[i] = slot{ID: i, Context: info.Context, Speculative: info.Speculate > 0, Task: -1, Next: []nextToken{}}
 		if !s.Busy {
 			free++
 			continue

@@ -25,6 +25,8 @@ var figures = []figure{
 	{name: "prompt_tokens_total", help: "Tokens of prompts that were run, and that were found in the cache.", label: "source", value: "run", read: func(s engine.Stats) int64 { return s.Prefill }},
 	{name: "prompt_tokens_total", label: "source", value: "cache", read: func(s engine.Stats) int64 { return s.Reused }},
 	{name: "generated_tokens_total", help: "Tokens of answers.", read: func(s engine.Stats) int64 { return s.Decoded }},
+	{name: "draft_tokens_total", help: "Proposed tokens that steps have tried, by whether answers got them.", label: "verdict", value: "accepted", read: func(s engine.Stats) int64 { return s.Accepted }},
+	{name: "draft_tokens_total", label: "verdict", value: "rejected", read: func(s engine.Stats) int64 { return s.Drafted - s.Accepted }},
 	{name: "answers_total", help: "Complete answers by what ended them; a request may have several.", label: "reason", value: "stop", read: func(s engine.Stats) int64 { return s.Stopped }},
 	{name: "answers_total", label: "reason", value: "length", read: func(s engine.Stats) int64 { return s.Cut }},
 	{name: "requests_total", help: "Requests by how they ended.", label: "outcome", value: "complete", read: func(s engine.Stats) int64 { return s.Finished }},

@@ -49,7 +49,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	defer stream.Close()
 	a := answer{
 		handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(),
-		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, note: noteOf(r.Context()),
+		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, note: noteOf(r.Context()), predicted: req.predicted,
 	}
 	a.note.Model, a.note.Choices = model.ID, a.n
 	if req.stream {
@@ -86,6 +86,8 @@ type answer struct {
 	usage    bool // in a stream: asked for
 	logprobs bool // asked for
 	note     *Note
+
+	predicted bool // a prediction was sent
 }
 
 // total is the usage of all choices: the prompt counts once.
@@ -94,8 +96,15 @@ type total struct {
 	ended int // choices
 }
 
-func (t *total) add(d engine.Delta, note *Note) {
+func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 	t.ended++
+	if predicted && d.Usage != nil {
+		if t.CompletionDetails == nil {
+			t.CompletionDetails = &completionDetails{}
+		}
+		t.CompletionDetails.Accepted += d.Usage.Accepted
+		t.CompletionDetails.Rejected += d.Usage.Rejected
+	}
 	u := usageOf(d.Usage)
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
@@ -126,7 +135,7 @@ func (a *answer) whole(s Stream) {
 		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
 			choices[d.Index].FinishReason = string(d.Finish)
-			all.add(d, a.note)
+			all.add(d, a.note, a.predicted)
 		}
 	}
 	if all.ended < a.n {
@@ -184,7 +193,7 @@ func (a *answer) stream(s Stream) {
 			if n.delta.Finish == "" {
 				continue
 			}
-			if all.add(n.delta, a.note); all.ended == a.n {
+			if all.add(n.delta, a.note, a.predicted); all.ended == a.n {
 				a.finish(out, &all.usage)
 				return
 			}

@@ -88,6 +88,11 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 	}
+	if s.has("speculate") {
+		if err := speculation(&cfg, s.str("speculate")); err != nil {
+			return cfg, false, err
+		}
+	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
 			return cfg, false, err

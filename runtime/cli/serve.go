@@ -27,7 +27,7 @@ func (a *app) serveCommand() *cobra.Command {
 			"  AQUIFER_API_KEY=secret aquifer serve --addr 0.0.0.0:8750",
 	}
 	a.completeModels(cmd, 1, stored)
-	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields"}, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields", "speculate"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {

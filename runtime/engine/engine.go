@@ -52,6 +52,11 @@ type Config struct {
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
 	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
 
+	// Speculate is how many proposed tokens a sequence may try in a step at most, where that seems to make it faster; 0
+	// turns that off. With SpeculateAsked only requests with a Prediction do.
+	Speculate      int
+	SpeculateAsked bool
+
 	Progress func(done, total int64) // bytes of weights while loading, by one goroutine at a time; may be nil
 	Log      *slog.Logger            // for internal errors only; nil means slog.Default()
 }
@@ -72,6 +77,7 @@ type Info struct {
 	KVTokens   int // positions that all sequences share
 	MaxSeqs    int
 	StepTokens int
+	Speculate  int // tokens that a sequence may try in a step
 	Memory     backends.Memory
 	LoadTime   time.Duration
 
@@ -166,7 +172,8 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
 		Vocab: p.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
 		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
-		Memory: fitted.memory, LoadTime: time.Since(start),
+		Speculate: cfg.Speculate,
+		Memory:    fitted.memory, LoadTime: time.Since(start),
 	}
 	if ck := cfg.Checkpoint; ck != nil {
 		special := ck.Special()
@@ -189,8 +196,9 @@ func (c *Config) complete() error {
 	if c.Checkpoint == nil && len(c.Model.Bindings) > 0 {
 		return errors.New("engine: a model with weights needs its checkpoint")
 	}
-	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 {
-		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs: must not be negative", c.MaxSeqs, c.StepTokens, c.Outputs)
+	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 || c.Speculate < 0 {
+		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs, %d proposed tokens: must not be negative",
+			c.MaxSeqs, c.StepTokens, c.Outputs, c.Speculate)
 	}
 	if c.ID == "" {
 		c.ID = c.Model.Name
@@ -202,7 +210,8 @@ func (c *Config) complete() error {
 		c.StepTokens = DefaultStepTokens
 	}
 	c.StepTokens = max(c.StepTokens, c.MaxSeqs)
-	c.Outputs = min(max(c.Outputs, c.MaxSeqs), c.StepTokens)
+	// Two sequences can try all they may, or more of them less: with many in a step, wider ones gain little.
+	c.Outputs = min(max(c.Outputs, c.MaxSeqs+2*c.Speculate), c.StepTokens)
 	if c.MaxQueue == 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}

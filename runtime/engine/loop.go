@@ -19,7 +19,9 @@ type loopState struct {
 	copies   []sched.Copy
 	outcomes []outcome // by work
 	text     []byte
-	now      time.Time         // when the step's logits came
+	began    time.Time // when the step began
+	now      time.Time // when its logits came
+	pace     pace
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
 }
 
@@ -27,6 +29,7 @@ type loopState struct {
 type outcome struct {
 	open   bool   // it wants its logits
 	tokens int    // that its answer got
+	right  int    // proposed ones among them
 	finish Finish // of the answer; "" if it goes on
 	err    error  // why the answer cannot go on
 }
@@ -36,6 +39,7 @@ func (e *Engine) step() bool {
 	if !e.gather() {
 		return false
 	}
+	e.loop.began = time.Now()
 	e.build()
 	if err := e.exec(); err != nil {
 		e.failStep(fmt.Errorf("engine: step failed: %w", err))
@@ -44,6 +48,9 @@ func (e *Engine) step() bool {
 	e.record()
 	e.loop.now = time.Now()
 	e.choose(e.loop.now)
+	if width, ok := timed(e.loop.work); ok && e.cfg.Speculate > 0 {
+		e.loop.pace.add(width, time.Since(e.loop.began))
+	}
 	e.commit()
 	return true
 }
@@ -54,6 +61,9 @@ func (e *Engine) gather() bool {
 	defer e.mu.Unlock()
 	for {
 		now := time.Now()
+		if e.cfg.Speculate > 0 {
+			e.speculate()
+		}
 		r := e.sched.Round(now)
 		for _, x := range r.Expired {
 			err := ErrQueueTimeout
@@ -115,8 +125,9 @@ func (e *Engine) build() {
 			continue // its prompt has been run for it
 		}
 		q := w.Seq.Owner.(*sequence)
-		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
-		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens)})
+		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N-w.Draft]...)
+		s.Tokens = append(s.Tokens, q.draft.proposal[:w.Draft]...)
+		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens) + w.Draft})
 		for row := len(s.Tokens) - w.Rows; row < len(s.Tokens); row++ {
 			s.Out = append(s.Out, int32(row))
 		}
@@ -166,6 +177,7 @@ func (e *Engine) record() {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
 		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
+		e.stats.Drafted += int64(w.Draft)
 		e.loop.outcomes = append(e.loop.outcomes, outcome{open: (w.Rows > 0 || w.N == 0) && !q.ended})
 	}
 }
@@ -190,12 +202,35 @@ func (e *Engine) choose(now time.Time) {
 			q.request.stream.deliver(slices.Clone(logits), nil)
 			o.finish = FinishStop
 		default:
-			o.finish, e.loop.text, o.err = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
-			if o.err == nil {
-				o.tokens++
-			}
+			*o = e.verify(q, w.Draft, logits, now)
 		}
 	}
+}
+
+// verify chooses the next token of an answer and, as long as that is what was proposed, the one behind it: the step has run
+// the proposed tokens, so the logits behind each are there (rows of vocab). Every token is chosen from the same logits and
+// with the same draws as without proposals.
+func (e *Engine) verify(q *sequence, tried int, logits []float32, now time.Time) outcome {
+	o, proposal := outcome{open: true}, q.draft.proposal
+	for {
+		row := logits
+		if tried > 0 {
+			row = logits[o.tokens*e.info.Vocab : (o.tokens+1)*e.info.Vocab]
+		}
+		o.finish, e.loop.text, o.err = q.advance(q.request.first(q, row), e.loop.text[:0], now)
+		if o.err != nil {
+			return o
+		}
+		if o.tokens++; o.finish != "" || o.tokens > tried || q.tokens[len(q.tokens)-1] != proposal[o.tokens-1] {
+			break
+		}
+		o.right++
+	}
+	q.draft.count(tried, o.right)
+	if o.finish == "" {
+		q.draft.follow(q.tokens, o.tokens)
+	}
+	return o
 }
 
 // commit tells the scheduler what became of the sequences.
@@ -218,7 +253,7 @@ func (e *Engine) commit() {
 				e.stats.Finished++
 			}
 		case o.tokens > 0:
-			e.grow(q)
+			e.grow(q, o.tokens)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type sequence struct {
 	decoder *tokenizer.Decoder   // of tok
 	logprobState
 	stop   stopper
+	draft  drafter
 	form   *form     // that the answer has to have; nil for none
 	raw    bool      // the logits themselves are wanted, or scores, not an answer
 	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
@@ -94,6 +95,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (finish
 	}
 	q.request.stream.push(q.index, text, logprob, finish, &Usage{
 		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
+		Accepted: q.draft.accepted, Rejected: q.draft.rejected,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	})
 	return finish, text, nil

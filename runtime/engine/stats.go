@@ -14,6 +14,8 @@ type Stats struct {
 	KVKnown          int   // blocks, free or not, whose contents could be used again
 	KVCached         int   // the free ones of those
 	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
+	Drafted          int64 // proposed tokens that steps have tried
+	Accepted         int64 // those of them that answers got
 	Reused           int64 // tokens of prompts that were not run, because they were cached
 	Stopped, Cut     int64 // answers that ended with FinishStop and with FinishLength; a request may have several
 	Finished         int64 // requests by how they ended, this and the next four
@@ -73,6 +75,7 @@ func (e *Engine) Stats() Stats {
 func (e *Engine) tally(q *sequence, o outcome) {
 	now, more := e.loop.now, o.tokens
 	e.stats.Decoded += int64(more)
+	e.stats.Accepted += int64(o.right)
 	if more > 0 && q.last.IsZero() {
 		e.stats.FirstToken.add(now.Sub(q.created), 1)
 		q.last = now

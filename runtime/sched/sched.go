@@ -28,6 +28,10 @@
 // freed; so when nothing runs and the sequence whose turn it is does not fit, a child that does may overtake it. One
 // always fits: it needs no more than its parent had.
 //
+// Drafts. A caller may propose how a sequence goes on (Seq.Draft). Steps without prompts take the proposed tokens along
+// behind its last known one, as far as there are tokens and outputs; what the logits behind each say decides which of them
+// become known (Accept). The cache holds the others as well then, at positions that the next tokens write to again.
+//
 // Outputs. A device selects at most Config.Outputs rows of a step for logits. Each running sequence owns one of them; a
 // prompt whose scores are wanted (Seq.Rows) owns an equal share of the others besides, and gets no more tokens in a step
 // than it has rows for. So it never takes from an answer what that needs, and with a single output to each sequence it
@@ -67,6 +71,7 @@ type Seq struct {
 	Max      int       // tokens it may grow to
 	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
 	Cut      int       // no step has tokens on both sides of this position; 0 for none
+	Draft    int       // tokens proposed for the next round, which sets it to 0
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
 	Apart    bool      // a child that runs its prompt itself
 	Turns    bool      // it may be rewound; not for one with children but those apart
@@ -86,7 +91,8 @@ type Seq struct {
 	from  int       // the first token that needs logits
 	until time.Time // end of the wait, zero for none
 	most  int       // tokens that the outputs of the round being made allow it
-	grant int       // tokens in that round
+	grant int       // known tokens in that round
+	tried int       // proposed ones
 
 	child    bool
 	parent   *Seq    // whose prompt it waits for; nil when it may start
@@ -250,7 +256,7 @@ func (s *Scheduler) Ran(w Work) {
 	if q.state != running {
 		return
 	}
-	q.done += w.N
+	q.done += w.N - w.Draft
 	if !q.Turns {
 		s.publish(q)
 	}
@@ -266,6 +272,21 @@ func (s *Scheduler) Append(q *Seq) {
 	}
 	q.Len++
 	q.forked = false
+}
+
+// Accept records that a running sequence, all of whose tokens have been run, got one more, which was run as a proposed one.
+func (s *Scheduler) Accept(q *Seq) {
+	s.Append(q)
+	q.done++
+}
+
+// Singles calls f for every running sequence that has a single token left to run: those that may propose more.
+func (s *Scheduler) Singles(f func(*Seq)) {
+	for _, q := range s.running {
+		if q.left() == 1 && len(q.children) == 0 {
+			f(q)
+		}
+	}
 }
 
 // publish makes known what the full blocks of a sequence hold.

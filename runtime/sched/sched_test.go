@@ -332,7 +332,7 @@ func TestRewind(t *testing.T) {
 	step := func(pos, n, rows int, logits bool) {
 		t.Helper()
 		r := s.Round(time.Time{})
-		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits}) {
+		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits, 0}) {
 			t.Fatalf("work %+v", r.Work)
 		}
 		s.Ran(r.Work[0])

@@ -55,6 +55,9 @@ type sim struct {
 	trunks   int                           // texts that prompts begin with; 0 means that all differ
 	hits     int                           // tokens found in the cache
 	turned   int
+	draft    func() int // Seq.Draft of running clients; nil means 0
+	drafted  int        // proposed tokens that were run
+	accepted int
 }
 
 func newSim(t *testing.T, cfg Config, blocks int) *sim {
@@ -161,6 +164,13 @@ func (m *sim) round(between func()) {
 	t := m.t
 	t.Helper()
 	m.rounds++
+	if m.draft != nil {
+		m.s.Singles(func(q *Seq) {
+			if q.Draft = m.draft(); q.Turns {
+				q.Draft = min(q.Draft, m.longFrom-q.Len)
+			}
+		})
+	}
 	r := m.s.Round(m.now)
 	for _, e := range r.Expired {
 		c := m.live[e.Seq]
@@ -212,9 +222,9 @@ func (m *sim) round(between func()) {
 		if w.N == 0 {
 			c.scored++
 		} else if c.ran < c.prompt {
-			c.scored += w.Rows
+			c.scored += w.Rows - w.Draft
 		}
-		c.ran += w.N
+		c.ran += w.N - w.Draft
 		if !w.Logits {
 			continue
 		}
@@ -226,6 +236,13 @@ func (m *sim) round(between func()) {
 			delete(m.live, w.Seq)
 			m.ended++
 			continue
+		}
+		// Some of the proposed tokens are right, and the text ends within them or goes on.
+		for right := m.token % (w.Draft + 1); right > 0 && c.Len < c.stop; right-- {
+			m.s.Accept(w.Seq)
+			c.text = append(c.text, m.guess(w.Seq, c.Len-1))
+			c.ran++
+			m.accepted++
 		}
 		m.s.Append(w.Seq)
 		c.text = append(c.text, m.fresh())
@@ -242,6 +259,9 @@ func (m *sim) round(between func()) {
 		}
 	}
 }
+
+// guess is the token that is proposed for a position.
+func (m *sim) guess(q *Seq, pos int) int32 { return int32(-1e6) - int32(m.live[q].number*1000+pos) }
 
 // run plays the device: it makes the copies, then checks for each sequence that what lies before its tokens is its own
 // text, and that nobody else holds the blocks it writes.
@@ -270,7 +290,11 @@ func (m *sim) run(r Round) {
 			if n := m.pool.Shares(b); n != 1 || m.pool.Published(b) {
 				m.t.Fatalf("sequence %d writes block %d, which %d tables hold, published %v", c.number, b, n, m.pool.Published(b))
 			}
-			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, c.text[pos]}
+			token := m.guess(w.Seq, pos)
+			if pos < w.Seq.Len {
+				token = c.text[pos]
+			}
+			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, token}
 		}
 	}
 }
@@ -312,7 +336,7 @@ func (m *sim) checkWork(work []Work) {
 	if len(work) == 0 && m.s.Waiting() > 0 {
 		t.Fatalf("nothing runs although %d wait", m.s.Waiting())
 	}
-	total, single, prompts, partial, outputs, scored := 0, 0, 0, 0, 0, 0
+	total, single, prompts, partial, outputs, scored, drafts := 0, 0, 0, 0, 0, 0, 0
 	for _, w := range work {
 		if w.Seq.Len-w.Pos > 1 && m.wanted(w.Seq, w.Pos, w.Seq.Len-w.Pos) > 1 {
 			scored++
@@ -332,12 +356,17 @@ func (m *sim) checkWork(work []Work) {
 			c.ran = w.Pos
 			m.hits += w.Pos
 		}
-		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
+		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N-w.Draft > w.Seq.Len ||
+			w.Logits != (w.Pos+w.N-w.Draft == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
 		}
 		if rows := m.wanted(w.Seq, w.Pos, w.N); w.Rows != rows {
 			t.Fatalf("work %+v of sequence %d with %d tokens of prompt, %d scored: want %d rows", w, c.number, c.prompt, c.Rows, rows)
 		}
+		if w.Draft > 0 && (w.N != 1+w.Draft || w.Pos+w.N >= w.Seq.Max || m.draft == nil) {
+			t.Fatalf("sequence %d of %d to %d tokens: work %+v", c.number, w.Seq.Len, w.Seq.Max, w)
+		}
+		drafts += w.Draft
 		total += w.N
 		outputs += w.Rows
 		if w.N == 0 {
@@ -364,8 +393,11 @@ func (m *sim) checkWork(work []Work) {
 	if outputs > m.outputs() {
 		t.Fatalf("%d rows of logits in a step of at most %d", outputs, m.outputs())
 	}
+	if m.drafted += drafts; drafts > 0 && prompts > 0 {
+		t.Fatalf("%d proposed tokens beside %d prompts", drafts, prompts)
+	}
 	limit := m.cfg.StepTokens
-	if single > 0 {
+	if single > 0 && prompts > 0 {
 		limit = min(limit, single+max(m.cfg.MixTokens, prompts))
 	}
 	if total > limit {
@@ -410,7 +442,7 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals, forks, copies, hits, turned := 0, 0, 0, 0, 0
+	arrivals, forks, copies, hits, turned, drafted, accepted := 0, 0, 0, 0, 0, 0, 0
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
@@ -420,8 +452,8 @@ func TestRandomArrivals(t *testing.T) {
 			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
 		}
 		blocks := 8 + rng.IntN(60)
-		scores, families := seed%2 == 1, seed%3 > 0
-		if scores {
+		scores, families, drafts := seed%2 == 1, seed%3 > 0, seed%4 < 2
+		if scores || drafts {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
 		m := newSim(t, cfg, blocks)
@@ -430,6 +462,9 @@ func TestRandomArrivals(t *testing.T) {
 				return 0
 			}
 			return rng.IntN(prompt + 1)
+		}
+		if drafts {
+			m.draft = func() int { return rng.IntN(12) }
 		}
 		m.trunks = int(seed % 5)
 		if seed%4 == 3 {
@@ -466,9 +501,12 @@ func TestRandomArrivals(t *testing.T) {
 		copies += m.copies
 		hits += m.hits
 		turned += m.turned
+		drafted += m.drafted
+		accepted += m.accepted
 	}
-	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 {
-		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned", arrivals, forks, copies, hits, turned)
+	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 || drafted < 10000 || accepted < 4000 {
+		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned, %d proposed, %d accepted",
+			arrivals, forks, copies, hits, turned, drafted, accepted)
 	}
 }
 
@@ -494,6 +532,9 @@ func FuzzSched(f *testing.F) {
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
 		m.trunks, m.longFrom = blocks%3, blocks%7*20
+		if blocks%2 == 0 {
+			m.draft = func() int { return m.token % 9 }
+		}
 		var clients []*client
 		for len(data) > 0 {
 			switch next() % 4 {
