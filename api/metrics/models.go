@@ -27,6 +27,8 @@ var figures = []figure{
 	{name: "generated_tokens_total", help: "Tokens of answers.", read: func(s engine.Stats) int64 { return s.Decoded }},
 	{name: "draft_tokens_total", help: "Proposed tokens that steps have tried, by whether answers got them.", label: "verdict", value: "accepted", read: func(s engine.Stats) int64 { return s.Accepted }},
 	{name: "draft_tokens_total", label: "verdict", value: "rejected", read: func(s engine.Stats) int64 { return s.Drafted - s.Accepted }},
+	{name: "preemptions_total", help: "How often an answer had to give its memory to older ones and wait.", read: func(s engine.Stats) int64 { return s.Paused }},
+	{name: "recomputed_tokens_total", help: "Tokens that were run once more, because their cache was given away or had to be made anew.", read: func(s engine.Stats) int64 { return s.Again }},
 	{name: "answers_total", help: "Complete answers by what ended them; a request may have several.", label: "reason", value: "stop", read: func(s engine.Stats) int64 { return s.Stopped }},
 	{name: "answers_total", label: "reason", value: "length", read: func(s engine.Stats) int64 { return s.Cut }},
 	{name: "requests_total", help: "Requests by how they ended.", label: "outcome", value: "complete", read: func(s engine.Stats) int64 { return s.Finished }},

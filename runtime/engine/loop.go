@@ -176,7 +176,8 @@ func (e *Engine) record() {
 	for _, w := range e.loop.work {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
-		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
+		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos-w.Again, 0))
+		e.stats.Again += int64(w.Again)
 		e.stats.Drafted += int64(w.Draft)
 		e.loop.outcomes = append(e.loop.outcomes, outcome{open: (w.Rows > 0 || w.N == 0) && !q.ended})
 	}

@@ -17,6 +17,8 @@ type Stats struct {
 	Drafted          int64 // proposed tokens that steps have tried
 	Accepted         int64 // those of them that answers got
 	Reused           int64 // tokens of prompts that were not run, because they were cached
+	Again            int64 // tokens that were run once more: of long sequences, and of those that had to wait for memory
+	Paused           int64 // how often that happened
 	Stopped, Cut     int64 // answers that ended with FinishStop and with FinishLength; a request may have several
 	Finished         int64 // requests by how they ended, this and the next four
 	Cancelled        int64
@@ -66,7 +68,7 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.stats
-	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
+	s.Running, s.Queued, s.Paused = e.sched.Running(), e.sched.Waiting(), e.sched.Pauses()
 	s.KVBlocks, s.KVFree, s.KVKnown, s.KVCached = e.pool.Total(), e.pool.Free(), e.pool.Known(), e.pool.Cached()
 	return s
 }

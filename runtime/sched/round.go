@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"aquifer/runtime/kv"
 )
 
 // Work is the share of one sequence in a step: its tokens Pos..Pos+N-1. A child whose prompt its parent has run starts
@@ -14,6 +16,7 @@ type Work struct {
 	Rows   int  // how many of them need logits, counted from the last
 	Logits bool // its last known token is among them, so the next one is to be chosen
 	Draft  int  // how many of the N are not known, but the first of the proposed ones
+	Again  int  // how many of the N have been run before
 }
 
 // Expired is a sequence that was removed because its time is over.
@@ -38,6 +41,7 @@ type Round struct {
 func (s *Scheduler) Round(now time.Time) Round {
 	s.out.Work, s.out.Expired = s.out.Work[:0], s.out.Expired[:0]
 	s.expire(now)
+	s.supply()
 	s.admit()
 	s.share()
 	for _, q := range s.running {
@@ -55,7 +59,7 @@ func (s *Scheduler) Round(now time.Time) Round {
 func (s *Scheduler) emit(q *Seq) {
 	n := q.grant + q.tried
 	s.out.Work = append(s.out.Work, Work{
-		Seq: q, Pos: q.done, N: n, Draft: q.tried, Rows: q.rows(n), Logits: q.grant == q.left(),
+		Seq: q, Pos: q.done, N: n, Draft: q.tried, Rows: q.rows(n), Logits: q.grant == q.left(), Again: max(min(q.ran-q.done, n), 0),
 	})
 	q.Draft = 0
 }
@@ -146,7 +150,7 @@ func (s *Scheduler) speculate(tokens int) {
 	outputs := s.cfg.Outputs - len(s.running)
 	for _, q := range s.running {
 		if q.left() == 1 && len(q.children) == 0 {
-			q.tried = max(min(q.Draft, q.Max-q.Len-1, tokens, outputs), 0)
+			q.tried = max(min(q.Draft, q.Max-q.Len-1, len(q.Table.Blocks)*kv.BlockSize-q.Len, tokens, outputs), 0)
 			tokens -= q.tried
 			outputs -= q.tried
 		}

@@ -20,6 +20,7 @@ type client struct {
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
 	scored       int // rows of its prompt, likewise
+	base         int // the first token that needs logits
 	text         []int32
 	child        bool
 	long         bool // what it caches is of the other kind
@@ -56,6 +57,8 @@ type sim struct {
 	hits     int                           // tokens found in the cache
 	turned   int
 	draft    func() int // Seq.Draft of running clients; nil means 0
+	again    int        // tokens that were run once more
+	resumed  int        // sequences that started again
 	drafted  int        // proposed tokens that were run
 	accepted int
 }
@@ -94,18 +97,22 @@ func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Durat
 		if m.rows != nil && i == 0 && children == 0 {
 			c.Rows = m.rows(prompt)
 		}
+		c.base = prompt - max(c.Rows, 1)
 		if deadline > 0 {
 			c.Deadline = m.now.Add(deadline)
 		}
 		all, seqs = append(all, c), append(seqs, &c.Seq)
 	}
-	waiting := 0
+	waiting, paused := 0, 0
 	for _, c := range m.live {
-		if !c.Running() && !c.child {
+		switch {
+		case c.state == 3:
+			paused++
+		case !c.Running() && !c.child:
 			waiting++
 		}
 	}
-	full := waiting-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
+	full := waiting-max(m.cfg.Seqs-m.s.Running()-paused, 0) >= m.cfg.Queue
 	switch err := m.s.Add(seqs[0], m.now, seqs[1:]...); {
 	case full && err == ErrFull:
 		m.refused++
@@ -183,6 +190,7 @@ func (m *sim) round(between func()) {
 		m.expired++
 	}
 	m.checkAccount()
+	m.checkPaused()
 	for q, c := range m.live {
 		if !q.Deadline.IsZero() && !m.now.Before(q.Deadline) {
 			t.Fatalf("sequence %d is past its deadline", c.number)
@@ -221,8 +229,8 @@ func (m *sim) round(between func()) {
 		}
 		if w.N == 0 {
 			c.scored++
-		} else if c.ran < c.prompt {
-			c.scored += w.Rows - w.Draft
+		} else {
+			c.scored += m.wanted(w.Seq, w.Pos, min(w.N, c.prompt-w.Pos))
 		}
 		c.ran += w.N - w.Draft
 		if !w.Logits {
@@ -251,7 +259,7 @@ func (m *sim) round(between func()) {
 		}
 		if c.Turns && c.Len == m.longFrom+1 {
 			m.s.Rewind(w.Seq)
-			c.long, c.ran, c.prompt, c.Rows, c.scored = true, 0, c.Len, 0, 0
+			c.long, c.ran, c.prompt, c.Rows, c.scored, c.base = true, 0, c.Len, 0, 0, c.Len-1
 			if m.trunks > 0 {
 				c.Chain = c.chain(nil)
 			}
@@ -312,11 +320,11 @@ func (m *sim) checkAccount() {
 			tables = append(tables, &q.Table)
 			continue
 		}
-		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.Hit/plan.KVBlock) {
+		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.published) {
 			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
-		if len(q.Table.Blocks) != kv.Blocks(q.Max) {
+		if n := len(q.Table.Blocks); n > kv.Blocks(q.Max) || n < kv.Blocks(q.Len) || !m.cfg.Credit && n < kv.Blocks(q.Max) {
 			m.t.Fatalf("sequence %d of %d tokens holds %d blocks", c.number, q.Max, len(q.Table.Blocks))
 		}
 		tables = append(tables, &q.Table)
@@ -327,6 +335,25 @@ func (m *sim) checkAccount() {
 	if running != m.s.Running() || len(m.live)-running != m.s.Waiting() || running > m.cfg.Seqs {
 		m.t.Fatalf("%d running, %d waiting; the scheduler says %d, %d", running, len(m.live)-running,
 			m.s.Running(), m.s.Waiting())
+	}
+}
+
+// checkPaused: of the sequences that have started, those run that were admitted first, and so the first of them always.
+func (m *sim) checkPaused() {
+	m.t.Helper()
+	youngest, oldest := int64(0), int64(1<<62)
+	for q := range m.live {
+		switch {
+		case q.state == 3 && !m.cfg.Credit || q.state == 3 && (len(q.Table.Blocks) > 0 || len(q.spare) > 0):
+			m.t.Fatalf("a paused sequence: %+v", q)
+		case q.state == 3:
+			oldest = min(oldest, q.order)
+		case q.Running():
+			youngest = max(youngest, q.order)
+		}
+	}
+	if oldest < youngest {
+		m.t.Fatalf("sequence %d is paused and %d runs", oldest, youngest)
 	}
 }
 
@@ -355,7 +382,12 @@ func (m *sim) checkWork(work []Work) {
 		} else if c.ran == 0 && w.Pos > 0 && w.Pos == w.Seq.Hit && w.Pos%plan.KVBlock == 0 && w.Pos <= c.prompt-max(c.Rows, 1) {
 			c.ran = w.Pos
 			m.hits += w.Pos
+		} else if m.cfg.Credit && w.Pos != c.ran && w.Seq.ran > 0 && w.Pos%plan.KVBlock == 0 {
+			// It was paused. What it has got it is not asked for again; others may have run more of its text meanwhile.
+			c.base, c.ran = max(c.base, c.ran), w.Pos
+			m.resumed++
 		}
+		m.again += w.Again
 		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N-w.Draft > w.Seq.Len ||
 			w.Logits != (w.Pos+w.N-w.Draft == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
@@ -415,7 +447,7 @@ func (m *sim) outputs() int { return max(m.cfg.Outputs, m.cfg.Seqs) }
 func (m *sim) wanted(q *Seq, pos, n int) int {
 	rows := 0
 	for i := pos; i < pos+n; i++ {
-		if i >= m.live[q].prompt-max(q.Rows, 1) {
+		if i >= m.live[q].base {
 			rows++
 		}
 	}
@@ -442,8 +474,8 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals, forks, copies, hits, turned, drafted, accepted := 0, 0, 0, 0, 0, 0, 0
-	for seed := range uint64(40) {
+	arrivals, forks, copies, hits, turned, drafted, accepted, again, resumed := 0, 0, 0, 0, 0, 0, 0, 0, 0
+	for seed := range uint64(80) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
 		cfg.StepTokens = cfg.Seqs + rng.IntN(100)
@@ -453,6 +485,7 @@ func TestRandomArrivals(t *testing.T) {
 		}
 		blocks := 8 + rng.IntN(60)
 		scores, families, drafts := seed%2 == 1, seed%3 > 0, seed%4 < 2
+		cfg.Credit = seed >= 40
 		if scores || drafts {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
@@ -475,6 +508,9 @@ func TestRandomArrivals(t *testing.T) {
 			for range rng.IntN(3) {
 				prompt := 1 + rng.IntN(rng.IntN(120)+1)
 				extra := rng.IntN(100)
+				if cfg.Credit {
+					extra = rng.IntN(min(400, blocks*plan.KVBlock-160))
+				}
 				var deadline time.Duration
 				if rng.IntN(10) == 0 {
 					deadline = time.Duration(1+rng.IntN(2000)) * time.Millisecond
@@ -484,7 +520,7 @@ func TestRandomArrivals(t *testing.T) {
 				if families && rng.IntN(3) == 0 && Together(prompt+extra) <= blocks {
 					children = 1 + rng.IntN(6)
 				}
-				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(100), deadline, children, rng.IntN(10) == 0)...)
+				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(extra+1), deadline, children, rng.IntN(10) == 0)...)
 			}
 			m.round(func() {
 				if len(clients) > 0 && rng.IntN(4) == 0 {
@@ -503,6 +539,11 @@ func TestRandomArrivals(t *testing.T) {
 		turned += m.turned
 		drafted += m.drafted
 		accepted += m.accepted
+		again += m.again
+		resumed += m.resumed
+	}
+	if again < 10000 || resumed < 100 {
+		t.Errorf("only %d sequences started again, with %d tokens", resumed, again)
 	}
 	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 || drafted < 10000 || accepted < 4000 {
 		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned, %d proposed, %d accepted",
@@ -529,6 +570,7 @@ func FuzzSched(f *testing.F) {
 		cfg.MixTokens, cfg.Queue = 1+next(), next()%32
 		blocks := 16 + next()
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
+		cfg.Credit = blocks%5 < 2
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
 		m.trunks, m.longFrom = blocks%3, blocks%7*20
