@@ -98,7 +98,7 @@ var imports = map[string][]string{
 	"runtime/grammar":   {},
 	"runtime/kv":        {"runtime/plan"},
 	"runtime/sched":     {"runtime/kv"},
-	"runtime/chat/...":  {"tokenizer"},
+	"runtime/chat/...":  {"tokenizer", "runtime/grammar"},
 	"runtime/engine":    {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv", "runtime/sample", "runtime/chat", "runtime/grammar"},
 	"api/...":           {"runtime/engine"},
 	"runtime/cli":       {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/store/..."},
