@@ -30,7 +30,7 @@ var dialectTemplates = map[string]string{
 		`{% for c in m.tool_calls or [] %}[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments }}{% endfor %}{% endfor %}`,
 	"Command-R": `{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ '<|' + m.role + '|>' + (m.content or '') }}` +
 		"{% if m.tool_calls %}\nAction:\n```json\n[\n{% for c in m.tool_calls %}    {\n        \"tool_name\": \"{{ c.function.name }}\",\n        \"parameters\": {{ c.function.arguments | tojson(indent=4) }}\n    }{% endfor %}\n]```\n{% endif %}{% endfor %}",
-	"Phi-4": `{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% if m.role == 'system' and m['tools'] %}<|tool|>{{ m['tools'] }}<|/tool|>{% endif %}<|end|>{% endfor %}`,
+	"Phi-4":            `{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% if m.role == 'system' and m['tools'] %}<|tool|>{{ m['tools'] }}<|/tool|>{% endif %}<|end|>{% endfor %}`,
 	"default (Hermes)": `{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}`,
 	"thinking": `{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}{% for m in messages %}{{ '<|' + m.role + '|>' + (m.content or '').split('</think>')[-1] }}` +
 		`{% for c in m.tool_calls or [] %}<tool_call>
@@ -75,7 +75,7 @@ var twoTools = []Tool{
 func vocabularyOf() grammar.Vocabulary {
 	v := grammar.Vocabulary{}
 	for b := range 256 {
-		if b < firstControl || b < firstControl+len(specials) {
+		if b < FirstControl || b < FirstControl+len(specials) {
 			v.Tokens = append(v.Tokens, []byte{byte(b)})
 		}
 	}

@@ -131,15 +131,15 @@ var controls = []string{
 	"<|/tool_call|>", "<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>",
 }
 
-// firstControl is the byte of the first control token of a format; UTF-8 has no byte from here on.
-const firstControl = 0xF8
+// FirstControl is the byte of the first control token of a format; UTF-8 has no byte from there on.
+const FirstControl = 0xF8
 
 // findControls gives each control token that a vocabulary has its byte.
 func findControls(token func(string) (known, control bool)) map[string]byte {
 	found := map[string]byte{}
 	for _, text := range controls {
-		if _, control := token(text); control && firstControl+len(found) <= 0xFF {
-			found[text] = byte(firstControl + len(found))
+		if _, control := token(text); control && FirstControl+len(found) <= 0xFF {
+			found[text] = byte(FirstControl + len(found))
 		}
 	}
 	return found
@@ -158,4 +158,4 @@ func (f *Format) mark(text string) string {
 }
 
 // isControl reports whether a mark is a control token's byte.
-func isControl(mark string) bool { return len(mark) == 1 && mark[0] >= firstControl }
+func isControl(mark string) bool { return len(mark) == 1 && mark[0] >= FirstControl }

@@ -9,7 +9,9 @@ import (
 
 // TestReader takes answers apart that models were seen to give.
 func TestReader(t *testing.T) {
-	call := func(i int, name, arguments string) CallPart { return CallPart{Index: i, Name: name, Arguments: arguments} }
+	call := func(i int, name, arguments string) CallPart {
+		return CallPart{Index: i, Name: name, Arguments: arguments}
+	}
 	for _, tt := range []struct {
 		name, template string
 		control, tools bool

@@ -43,7 +43,7 @@ const (
 
 // A Source is a constraint as clients state it.
 type Source struct {
-	Kind    Kind
+	Kind Kind
 	// Text is that of a JSONSchema, GBNF, Regex or Literal; for Prose the regular expression, empty if nothing is left
 	// out; for Many one of what stands between two rounds.
 	Text    string
@@ -81,7 +81,7 @@ type Compiler struct {
 	// mu guards the rest, and the arenas of all grammars and matchers.
 	mu       sync.Mutex
 	proses   map[string]*dfa // automata of free text, by what they leave out
-	ids      uint64 // given to automata and arenas
+	ids      uint64          // given to automata and arenas
 	grammars *cache[[sha256.Size]byte, *Grammar]
 	masks    *masker
 	scratch  [2]itemSet
