@@ -97,13 +97,15 @@ func (t *total) add(d engine.Delta) {
 	u := usageOf(d.Usage)
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
+	t.Details.ReasoningTokens += u.Details.ReasoningTokens
 	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
 	t.TotalTokens = t.PromptTokens + t.CompletionTokens
 }
 
 // whole collects the answer and sends it at once.
 func (a *answer) whole(s Stream) {
-	texts := make([]strings.Builder, a.n)
+	texts, thoughts := make([]strings.Builder, a.n), make([]strings.Builder, a.n)
+	calls := make([][]engine.CallPart, a.n)
 	probs := make([][]engine.Logprob, a.n)
 	choices := make([]choice, a.n)
 	var all total
@@ -117,6 +119,8 @@ func (a *answer) whole(s Stream) {
 			return
 		}
 		texts[d.Index].WriteString(d.Text)
+		thoughts[d.Index].WriteString(d.Reasoning)
+		calls[d.Index] = append(calls[d.Index], d.Calls...)
 		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
 			choices[d.Index].FinishReason = string(d.Finish)
@@ -129,7 +133,7 @@ func (a *answer) whole(s Stream) {
 	}
 	for i := range choices {
 		choices[i].Index = i
-		choices[i].Message = reply{Role: "assistant", Content: texts[i].String()}
+		choices[i].Message = answerOf(texts[i].String(), thoughts[i].String(), calls[i])
 		if a.logprobs {
 			choices[i].Logprobs = logprobsOf(probs[i])
 		}
@@ -190,7 +194,12 @@ func (a *answer) stream(s Stream) {
 func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 	if !opened[d.Index] {
 		opened[d.Index] = true
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant"}}); err != nil {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant", Content: new(string)}}); err != nil {
+			return err
+		}
+	}
+	if d.Reasoning != "" {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: thought{d.Reasoning, d.Reasoning}}); err != nil {
 			return err
 		}
 	}
@@ -201,6 +210,11 @@ func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 			c.Logprobs = logprobsOf(d.Logprobs)
 		}
 		if err := a.send(out, c); err != nil {
+			return err
+		}
+	}
+	for _, delta := range deltas(d.Calls) {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: delta}); err != nil {
 			return err
 		}
 	}
