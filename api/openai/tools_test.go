@@ -177,9 +177,14 @@ func parts() apitest.Reply {
 	return apitest.Reply{
 		Finish: engine.FinishCalls, Usage: engine.Usage{Prompt: 9, Completion: 20, Reasoning: 7},
 		Parts: []apitest.Part{
-			{Reasoning: "Hm"}, {Reasoning: ", \"so\""}, {Text: "Let me"}, {Text: " see."},
-			{Calls: []engine.CallPart{{Name: "get_weather"}}}, {Calls: []engine.CallPart{{Arguments: `{"city"`}}},
-			{Calls: []engine.CallPart{{Arguments: `: "Z"}`}, {Index: 1, Name: "f", Arguments: "{"}}}, {Calls: []engine.CallPart{{Index: 1, Arguments: "}"}}},
+			{Reasoning: "Hm"},
+			{Reasoning: ", \"so\""},
+			{Text: "Let me"},
+			{Text: " see."},
+			{Calls: []engine.CallPart{{Name: "get_weather"}}},
+			{Calls: []engine.CallPart{{Arguments: `{"city"`}}},
+			{Calls: []engine.CallPart{{Arguments: `: "Z"}`}, {Index: 1, Name: "f", Arguments: "{"}}},
+			{Calls: []engine.CallPart{{Index: 1, Arguments: "}"}}},
 		},
 	}
 }
