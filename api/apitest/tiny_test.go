@@ -11,6 +11,8 @@ import (
 
 	"aquifer/api"
 	"aquifer/api/openai"
+	"aquifer/backends"
+	"aquifer/backends/cpu"
 	"aquifer/backends/ref"
 	"aquifer/models"
 	"aquifer/models/checkpoint"
@@ -50,8 +52,12 @@ func tinyEngine(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var backend backends.Backend = ref.New(2)
+	if kernels, err := cpu.Open(cpu.Config{Threads: 1}); err == nil {
+		backend = kernels
+	}
 	e, err := engine.Load(t.Context(), engine.Config{
-		ID: "tiny", Model: m, Checkpoint: c, Tokenizer: tok, Chat: format, Backend: ref.New(2), KV: plan.F32, Context: 4096,
+		ID: "tiny", Model: m, Checkpoint: c, Tokenizer: tok, Chat: format, Backend: backend, KV: plan.F32, Context: 4096,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -59,6 +65,9 @@ func tinyEngine(t testing.TB) *engine.Engine {
 	}
 	t.Cleanup(func() {
 		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := backend.Close(); err != nil {
 			t.Error(err)
 		}
 	})
