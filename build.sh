@@ -344,6 +344,12 @@ do_fuzz() {
 	done
 }
 
+# Many answers held to random schemas and tools; the tests do a few hundred of them.
+do_generations() {
+	ready
+	AQUIFER_TEST_GENERATIONS=${1:-10000} go test -v -count 1 -timeout 0 -tags $TAGS -run '^TestGenerations$' ./api/apitest
+}
+
 do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
 
 do_help() {
@@ -362,6 +368,8 @@ usage: ./build.sh VERB
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
+  generations [N]
+                N answers to random schemas and tools at temperature 1.5, 10000 unless given
   clean         remove what build.sh made
 HELP
 }
@@ -369,7 +377,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | generations | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

@@ -231,7 +231,7 @@ func TestGoClient(t *testing.T) {
 		odd := ask("hello")
 		odd.N = param.NewOpt[int64](129)
 		tools := ask("hello")
-		tools.Tools = []sdk.ChatCompletionToolUnionParam{sdk.ChatCompletionFunctionTool(sdk.FunctionDefinitionParam{Name: "f"})}
+		tools.Tools = []sdk.ChatCompletionToolUnionParam{sdk.ChatCompletionFunctionTool(sdk.FunctionDefinitionParam{Name: "a b"})}
 		format := ask("hello")
 		format.ResponseFormat.OfJSONSchema = &sdk.ResponseFormatJSONSchemaParam{JSONSchema: sdk.ResponseFormatJSONSchemaJSONSchemaParam{Name: "x", Schema: 5}}
 		other := ask("hello")
@@ -245,7 +245,7 @@ func TestGoClient(t *testing.T) {
 			tries       int64
 		}{
 			{odd, 400, "invalid_value", "n", 1},
-			{tools, 400, "unsupported_parameter", "tools", 1},
+			{tools, 400, "invalid_value", "tools[0].function.name", 1},
 			{format, 400, "invalid_type", "response_format.json_schema.schema", 1},
 			{hot, 400, "invalid_value", "temperature", 1},
 			{other, 404, "model_not_found", "model", 1},

@@ -153,9 +153,15 @@ func textParts(ck *checkpoint.Checkpoint) (*tokenizer.Tokenizer, *chat.Format, e
 	if err != nil {
 		return nil, nil, advise(err, "a checkpoint needs its tokenizer.json: download it again")
 	}
-	_, source, _ := ck.Template()
+	src := chat.Source{Token: func(text string) (known, control bool) {
+		id, known := tok.ID(text)
+		return known, known && tok.IsSpecial(id)
+	}}
+	_, src.Template, _ = ck.Template()
+	src.ToolTemplate, _ = ck.ToolTemplate()
 	sp := ck.Special()
-	format, err := chat.New(source, chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD})
+	src.Special = chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD}
+	format, err := chat.New(src)
 	return tok, format, advise(err, "the checkpoint's chat template cannot be used: please report it")
 }
 
