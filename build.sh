@@ -208,8 +208,7 @@ do_lint() {
 	fi
 }
 
-# Vet covers the packages with files for single platforms; the others were vetted for this one. That also spares
-# compiling the client libraries of the tests three times.
+# Vet covers the packages with files for single platforms; the others were vetted for this one.
 do_cross() {
 	local target
 	ready

@@ -1,4 +1,5 @@
-// Every check of the matrix with the official Go client. Usage: client BASE KEY OPEN
+// Every check of the matrix with the official Go client. Usage: client BASE KEY OPEN. With the word scripted in place of OPEN
+// it runs the checks that need a server with a script, and "client fields" lists the fields of a request.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -114,11 +116,13 @@ func choice(mode string) openai.ChatCompletionToolChoiceOptionUnionParam {
 	return openai.ChatCompletionToolChoiceOptionUnionParam{OfAuto: param.NewOpt(mode)}
 }
 
-// checks are in the order of the table.
-var checks = []struct {
+type namedCheck struct {
 	name string
 	run  func()
-}{
+}
+
+// checks are in the order of the table.
+var checks = []namedCheck{
 	{"chat", func() {
 		c := create(nil)
 		m := c.Choices[0]
@@ -275,10 +279,23 @@ func version() string {
 }
 
 func main() {
+	if os.Args[1] == "fields" {
+		params := reflect.TypeFor[openai.ChatCompletionNewParams]()
+		for i := range params.NumField() {
+			if name, _, _ := strings.Cut(params.Field(i).Tag.Get("json"), ","); name != "" {
+				fmt.Println(name)
+			}
+		}
+		return
+	}
 	base, openRequests = os.Args[1], os.Args[3]
 	client = openai.NewClient(option.WithBaseURL(base), option.WithAPIKey(os.Args[2]), option.WithMaxRetries(0))
+	list := checks
+	if openRequests == "scripted" {
+		list = scripted
+	}
 	report(result{Client: "openai-go", Version: version(), OK: true})
-	for _, c := range checks {
+	for _, c := range list {
 		r := result{Check: c.name, OK: true}
 		func() {
 			defer func() {
