@@ -116,7 +116,7 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 
 var (
 	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast}
-	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16}
+	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16, "q8_0": plan.Q8_0}
 )
 
 func buildModel(ck *checkpoint.Checkpoint) (*models.Model, error) {
