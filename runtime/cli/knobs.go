@@ -89,6 +89,7 @@ var knobs = []knob{
 	{name: "file", short: "f", def: "", help: "UTF-8 text to measure with; - is stdin"},
 	{name: "window", def: 512, min: 4, max: 1 << 20, help: "tokens of a window; the second half of each counts"},
 	{name: "windows", def: 0, defText: "all of the text", max: 1 << 30, help: "measure the first N windows only"},
+	{name: "step", def: 0, defText: "256", max: 1 << 20, help: "tokens that are run at once: 1 measures the kernels that write answers, many those that read prompts"},
 	{name: "bos", def: "auto", oneOf: []string{"auto", "yes", "no"}, help: "put BOS in the place of each window's first token; auto does what the tokenizer does"},
 	{name: "no-special", def: false, help: "add no tokens of the model's own, such as BOS"},
 	{name: "jsonl", def: false, help: "one JSON value a line on stdin, one a line on stdout"},

@@ -31,6 +31,7 @@ type session struct {
 type loadOptions struct {
 	context      int // least number of positions; 0 for what the flag or the model says
 	maxSeqs      int
+	stepTokens   int // of a step, see engine.Config
 	outputs      int // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
@@ -86,7 +87,7 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
-		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
