@@ -202,7 +202,7 @@ do_lint() {
 		note "SKIP checking Python scripts: python3 is not installed"
 	fi
 	if command -v shellcheck >/dev/null; then
-		shellcheck build.sh .ci/run
+		shellcheck -x build.sh .ci/run docs/packaging/release.sh docs/packaging/postinst docs/packaging/prerm
 	else
 		note "SKIP shellcheck: not installed"
 	fi
@@ -344,6 +344,15 @@ do_fuzz() {
 	done
 }
 
+do_release() {
+	# shellcheck source=docs/packaging/release.sh
+	. docs/packaging/release.sh
+	case ${1:-all} in
+	all | twice | run) "release_${1:-all}" ;;
+	*) die "unknown: release $1; it is release, release twice or release run" ;;
+	esac
+}
+
 do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
 
 do_help() {
@@ -361,6 +370,8 @@ usage: ./build.sh VERB
                 flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
+  release       archives, packages, bills of material and check sums for all platforms, into bin/release; release twice
+                compares with a second build elsewhere, release run starts what can run here
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   clean         remove what build.sh made
 HELP
@@ -369,7 +380,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | release | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"
