@@ -8,7 +8,9 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"aquifer/api/metrics"
 	"aquifer/api/openai"
+	"aquifer/runtime/engine"
 )
 
 // access says who may use a route.
@@ -33,6 +35,9 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/v1/models", withKey, plain(s.openai.Models)},
 		{http.MethodGet, "/v1/models/*id", withKey, s.model},
 		{http.MethodPost, "/v1/chat/completions", withKey, plain(s.openai.Chat)},
+		{http.MethodGet, "/metrics", withKey, s.scrape},
+		{http.MethodGet, "/props", withKey, plain(s.llamacpp.Props)},
+		{http.MethodGet, "/slots", withKey, plain(s.llamacpp.Slots)},
 	}
 }
 
@@ -86,4 +91,20 @@ func (s *Server) health(c *gin.Context) {
 
 func (s *Server) model(c *gin.Context) {
 	s.openai.Model(c.Writer, c.Request, strings.TrimPrefix(c.Param("id"), "/"))
+}
+
+func (s *Server) scrape(c *gin.Context) {
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+	s.metrics.ServeHTTP(c.Writer, c.Request)
+}
+
+// sources are the models whose engines keep figures.
+func (s *Server) sources() []metrics.Source {
+	var list []metrics.Source
+	for _, m := range s.openai.Loaded() {
+		if e, ok := m.Engine.(interface{ Stats() engine.Stats }); ok {
+			list = append(list, metrics.Source{Model: m.ID, Info: m.Engine.Info(), Stats: e.Stats})
+		}
+	}
+	return list
 }

@@ -1,5 +1,5 @@
 // Package api is the HTTP server: it listens, limits, authenticates and routes. What an endpoint says is the business
-// of its dialect's package (openai). It imports runtime/engine through its sub-packages only, and nothing of ours below
+// of its dialect's package (openai, llamacpp). It imports runtime/engine for its types, and nothing of ours below
 // that.
 package api
 
@@ -17,6 +17,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"aquifer/api/llamacpp"
+	"aquifer/api/metrics"
 	"aquifer/api/openai"
 )
 
@@ -28,6 +30,7 @@ type Config struct {
 	Limits Limits
 	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
 	IgnoreUnknown bool
+	Build         string       // version of the program, for clients that ask
 	Log           *slog.Logger // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
 }
 
@@ -67,13 +70,15 @@ func def[T comparable](v *T, d T) {
 
 // Server answers HTTP requests.
 type Server struct {
-	cfg     Config
-	limits  Limits
-	keyHash [sha256.Size]byte
-	hosts   map[string]bool
-	openai  *openai.Handler
-	router  *gin.Engine
-	panics  atomic.Int64
+	cfg      Config
+	limits   Limits
+	keyHash  [sha256.Size]byte
+	hosts    map[string]bool
+	openai   *openai.Handler
+	llamacpp *llamacpp.Handler
+	metrics  *metrics.Metrics
+	router   *gin.Engine
+	panics   atomic.Int64
 }
 
 // New makes a server. It does not listen yet.
@@ -90,6 +95,8 @@ func New(cfg Config) (*Server, error) {
 			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
 		}),
 	}
+	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
+	s.metrics = metrics.New(s.sources, s.Panics)
 	for _, h := range cfg.Hosts {
 		if h == "" || strings.ContainsAny(h, "/*: ") {
 			return nil, fmt.Errorf("api: host name %q: must be a plain name without port or wildcard", h)

@@ -73,12 +73,14 @@ func Internal() *Error {
 	}
 }
 
+// Unavailable is the error of a request that may succeed later.
+func Unavailable(code, message string, retry time.Duration) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Type: serverError, Code: code, Message: message, RetryAfter: retry}
+}
+
 // closing is the error of answers that a shutdown cuts off.
 func closing() *Error {
-	return &Error{
-		Status: http.StatusServiceUnavailable, Type: serverError, Code: "shutting_down",
-		Message: "the server is shutting down", RetryAfter: 5 * time.Second,
-	}
+	return Unavailable("shutting_down", "the server is shutting down", 5*time.Second)
 }
 
 // badParam is the error of a parameter with a wrong value.
@@ -120,15 +122,9 @@ func fromEngine(err error) (e *Error, ok bool) {
 			Message: "too many requests are waiting; try again later", RetryAfter: 2 * time.Second,
 		}, true
 	case errors.Is(err, host.ErrTimeout):
-		return &Error{
-			Status: http.StatusServiceUnavailable, Type: serverError, Code: "model_loading",
-			Message: "the model is still loading, or waits for memory that others use; try again later", RetryAfter: 5 * time.Second,
-		}, true
+		return Unavailable("model_loading", "the model is still loading, or waits for memory that others use; try again later", 5*time.Second), true
 	case errors.Is(err, engine.ErrQueueTimeout):
-		return &Error{
-			Status: http.StatusServiceUnavailable, Type: serverError, Code: "queue_timeout",
-			Message: "the request waited too long for its turn; try again later", RetryAfter: 5 * time.Second,
-		}, true
+		return Unavailable("queue_timeout", "the request waited too long for its turn; try again later", 5*time.Second), true
 	case errors.Is(err, engine.ErrClosed), errors.Is(err, host.ErrClosed), errors.Is(err, context.Canceled):
 		// A request's context ends when the client is gone, who will not read this, or when the server stops.
 		return closing(), true

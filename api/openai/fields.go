@@ -71,6 +71,7 @@ func honouredFields() []field {
 		{"logit_bias", rule{fmt.Sprintf("up to %d token ids, each with -100 to 100", engine.MaxLogitBias), setLogitBias}, "added to the logits"},
 		{"response_format", rule{"of type text, json_object or json_schema", setResponseFormat}, "the answer is JSON, or JSON that the schema accepts; [what is supported](structured-output.md)"},
 		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), "how likely the tokens were, under the model's own distribution"},
+		{"prediction", rule{"of type content, with a text or text parts", setPrediction}, "a guess of the answer, which comes sooner where that is right; usage counts its tokens that were tried"},
 		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), "and the most likely ones; only with logprobs"},
 	}
 }
@@ -131,7 +132,6 @@ func refusedFields() []field {
 		{"verbosity", only(`"medium"`, oneOf("medium")), "the default"},
 		{"audio", only("null", never), "no audio"},
 		{"moderation", only("null", never), "no moderation"},
-		{"prediction", only("null", never), "no predicted output"},
 		{"web_search_options", only("null", never), "no web search"},
 	}
 }

@@ -34,6 +34,8 @@ type chatRequest struct {
 	seeded        bool
 	logprobs      bool
 	topLogprobs   int
+	prediction    string
+	predicted     bool // a prediction was sent
 
 	constraint      *engine.Constraint
 	constraintParam string // that set it
@@ -103,6 +105,7 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 	return engine.ChatRequest{
 		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
 		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS, Constraint: r.constraint,
+		Prediction: r.prediction,
 	}
 }
 

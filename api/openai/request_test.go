@@ -26,7 +26,7 @@ var pool = []string{
 	`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`,
 	`[]`, `{}`, `[1]`, `["x"]`, `["x","y"]`, `[""]`, `["text"]`, `["audio"]`, `[null]`, `[[]]`, `[{}]`,
 	`{"type":"text"}`, `{"type":"json_object"}`, `{"type":"text","x":1}`, `{"include_usage":true}`, `{"include_usage":1}`, `{"include_usage":null}`,
-	`{"include_obfuscation":true}`, `{"include_obfuscation":false}`, `{"a":"b"}`, `{"a":1}`, `{"50256":-100}`,
+	`{"include_obfuscation":true}`, `{"include_obfuscation":false}`, `{"a":"b"}`, `{"a":1}`, `{"50256":-100}`, `{"type":"content","content":"x"}`,
 	`[{"role":"user","content":"x"}]`, `[{"type":"function","function":{"name":"f"}}]`,
 }
 
@@ -55,8 +55,8 @@ func accepted() map[string][]string {
 		"top_k": append([]string{`0`}, positive...), "min_p": numbers01,
 		"repeat_penalty": append(slices.Clone(numbers2), `2.5`, `10`),
 		"user":           strs, "safety_identifier": strs, "moderation": {},
-		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
-		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
+		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`, `{"type":"content","content":"x"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
+		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`, `{"type":"content","content":"x"}`},
 		"parallel_tool_calls": bools,
 		"n":                   {`1`, `2`, `10`, `11`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`, `{"50256":-100}`},
 		"typical_p": numbers01, "top_n_sigma": append(slices.Clone(numbers2), `-1`, `10`, `11`, `2.5`), "xtc_probability": numbers01, "xtc_threshold": numbers01,
@@ -68,7 +68,7 @@ func accepted() map[string][]string {
 		"keep_alive": keeps,
 		"store":      bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`, `{"type":"json_object"}`}, "grammar": strs, "json_schema": schemas, "modalities": {`["text"]`},
 		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
-		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
+		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {`{"type":"content","content":"x"}`}, "web_search_options": {},
 	}
 }
 

@@ -32,6 +32,15 @@ type usage struct {
 	CompletionTokens int           `json:"completion_tokens"`
 	TotalTokens      int           `json:"total_tokens"`
 	PromptDetails    promptDetails `json:"prompt_tokens_details"`
+	// CompletionDetails is there if a prediction was sent.
+	CompletionDetails *completionDetails `json:"completion_tokens_details,omitempty"`
+}
+
+// completionDetails counts the tokens of a prediction that were tried. OpenAI counts rejected ones as generated; here they
+// are not.
+type completionDetails struct {
+	Accepted int `json:"accepted_prediction_tokens"`
+	Rejected int `json:"rejected_prediction_tokens"`
 }
 
 type promptDetails struct {
@@ -42,7 +51,10 @@ func usageOf(u *engine.Usage) *usage {
 	if u == nil {
 		return &usage{}
 	}
-	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion, promptDetails{u.Cached}}
+	return &usage{
+		PromptTokens: u.Prompt, CompletionTokens: u.Completion, TotalTokens: u.Prompt + u.Completion,
+		PromptDetails: promptDetails{u.Cached},
+	}
 }
 
 // chunk is an event of a stream. Usage is null in all but the last if usage was asked for, absent otherwise.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"aquifer/runtime/engine"
 	"aquifer/runtime/host"
 )
 
@@ -37,9 +38,10 @@ type Loaded struct {
 	ID          string
 	Phase       host.Phase
 	Engine      Engine // nil while it loads
-	Done, Total int64  // bytes, while it loads
-	Requests    int    // that use it
-	Pinned      bool   // it stays for good, and the server is not ready without it
+	Defaults    engine.Sampling
+	Done, Total int64 // bytes, while it loads
+	Requests    int   // that use it
+	Pinned      bool  // it stays for good, and the server is not ready without it
 	Until       time.Time
 }
 
@@ -77,7 +79,7 @@ func (f fixed) Acquire(_ context.Context, name string, _ *time.Duration) (Model,
 func (f fixed) Loaded() []Loaded {
 	list := make([]Loaded, len(f))
 	for i, m := range f {
-		list[i] = Loaded{ID: m.ID, Phase: host.Ready, Engine: m.Engine, Pinned: true}
+		list[i] = Loaded{ID: m.ID, Phase: host.Ready, Engine: m.Engine, Defaults: m.Defaults, Pinned: true}
 	}
 	return list
 }

@@ -34,6 +34,7 @@ var knobs = []knob{
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
 	{name: "precision", def: "exact", oneOf: []string{"exact", "fast"}, help: "arithmetic of products with compressed weights"},
 	{name: "kv", def: "f16", oneOf: []string{"f32", "f16"}, help: "type of cached keys and values"},
+	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, with --precision fast for requests with a prediction only"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
 
 	// What is asked, and how tokens are chosen.

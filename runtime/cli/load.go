@@ -100,6 +100,11 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 		WholeContext: o.whole, Others: o.others,
 	}
+	if s.has("speculate") {
+		if err := speculation(&cfg, s.str("speculate")); err != nil {
+			return cfg, false, err
+		}
+	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
 			return cfg, false, err

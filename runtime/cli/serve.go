@@ -22,7 +22,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve [MODEL...]",
 		Short: "Answer OpenAI clients over HTTP",
-		Long: "serve answers OpenAI clients: /v1/chat/completions, /v1/models, /health; /ps says what is loaded.\n\n" +
+		Long: "serve answers OpenAI clients: /v1/chat/completions, /v1/models, /health; /ps says what is loaded, and\n" +
+			"monitors read /metrics (Prometheus), /props and /slots.\n\n" +
 			"Without a model it offers the embedded one and all in the store, also those that are pulled while it runs. A model\n" +
 			"is loaded when it is first asked for, stays for --keep-alive after its last use, and makes room for another if it\n" +
 			"has to; running answers are always finished first. With MODEL it offers those alone, loads them before it begins,\n" +
@@ -36,6 +37,7 @@ func (a *app) serveCommand() *cobra.Command {
 	a.completeModels(cmd, -1, stored)
 	addKnobs(cmd, modelKnobs, []string{
 		"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
+		"speculate",
 	}, deviceKnobs)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
 		if path := s.str("model"); path != "" {
@@ -59,7 +61,7 @@ func (a *app) serve(s settings, args []string) error {
 		return errors.Join(err, ln.Close())
 	}
 	server, err := api.New(api.Config{
-		Key: s.str("key"), Models: models, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
+		Key: s.str("key"), Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close(), models.close())

@@ -154,7 +154,7 @@ func (h *shelf) Loaded() []openai.Loaded {
 			ID: st.ID, Phase: st.Phase, Done: st.Done, Total: st.Total, Requests: st.Users, Pinned: st.Pinned, Until: st.Until,
 		}
 		if st.Model != nil {
-			l.Engine = st.Model.model.Engine
+			l.Engine, l.Defaults = st.Model.model.Engine, st.Model.model.Defaults
 		}
 		list = append(list, l)
 	}

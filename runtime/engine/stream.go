@@ -20,6 +20,7 @@ const (
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
 	Cached             int           // tokens of the prompt that an earlier request had left in the cache
+	Accepted, Rejected int           // tokens of Request.Prediction that were tried and turned out right or wrong
 	QueueTime          time.Duration // from the request to its first step
 	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last
