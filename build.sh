@@ -91,8 +91,8 @@ zig_cc() {
 	case $1 in
 	linux_amd64) cc=("${zig[@]}" cc -target x86_64-linux-gnu.2.17) ;;
 	linux_arm64) cc=("${zig[@]}" cc -target aarch64-linux-gnu.2.17) ;;
-	darwin_amd64) cc=("${zig[@]}" cc -target x86_64-macos) ;;
-	darwin_arm64) cc=("${zig[@]}" cc -target aarch64-macos) ;;
+	darwin_amd64) cc=("${zig[@]}" cc -target x86_64-macos.11.0) ;;
+	darwin_arm64) cc=("${zig[@]}" cc -target aarch64-macos.11.0) ;;
 	windows_amd64) cc=("${zig[@]}" cc -target x86_64-windows-gnu) ;;
 	*) return 1 ;;
 	esac
@@ -258,7 +258,7 @@ do_lint() {
 		note "SKIP checking Python scripts: python3 is not installed"
 	fi
 	if command -v shellcheck >/dev/null; then
-		shellcheck build.sh .ci/run
+		shellcheck -x build.sh .ci/run docs/packaging/release.sh docs/packaging/postinst docs/packaging/prerm
 	else
 		note "SKIP shellcheck: not installed"
 	fi
@@ -353,28 +353,35 @@ do_sanitize() {
 	go test -tags $TAGS -short -overlay "$dir/overlay.json" -run "${1:-.}" ./backends/cpu
 }
 
+# windows_machine sets wine, with a prefix of its own. Before version 9 wine lacks the library that Go takes random numbers
+# from; zig makes a stand-in.
+windows_machine() {
+	local system
+	[ "$(host_target)" = linux_amd64 ] && zig_cc windows_amd64 || return
+	wine=$(command -v wine64 || command -v /usr/lib/wine/wine64 || command -v wine) || return
+	export WINEPREFIX=$PWD/bin/wine WINEDEBUG=-all
+	mkdir -p "$WINEPREFIX"
+	"$wine" cmd /c ver >/dev/null 2>&1
+	system=$WINEPREFIX/drive_c/windows/system32
+	if ! [ -e "$system/bcryptprimitives.dll" ]; then
+		printf '%s\n' '#include <windows.h>' '#include <ntsecapi.h>' \
+			'__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return RtlGenRandom(p, (ULONG)n); }' >"$WINEPREFIX/prng.c"
+		"${cc[@]}" -shared -o "$system/bcryptprimitives.dll" "$WINEPREFIX/prng.c" -ladvapi32
+	fi
+}
+
 # The kernels of Windows under wine: opened, called, compared with the reference, at every level of this processor.
 do_windows() {
-	local wine dir=$PWD/bin/windows selection='TestConformance//3_threads|^Test([^C]|Cl|Comp)'
+	local wine dir=$PWD/bin/windows
 	need_go
-	wine=$(command -v wine64 || command -v /usr/lib/wine/wine64 || command -v wine) || wine=
-	if [ "$(host_target)" != linux_amd64 ] || [ -z "$wine" ] || ! zig_cc windows_amd64; then
+	if ! windows_machine; then
 		note "SKIP windows: needs linux/amd64, wine (Debian, Ubuntu: apt-get install wine64) and zig (pip install ziglang)"
 		return
 	fi
-	mkdir -p "$dir"
 	build_kernels windows_amd64
-	export WINEPREFIX=$dir/prefix WINEDEBUG=-all
-	"$wine" cmd /c ver >/dev/null
-	local system=$WINEPREFIX/drive_c/windows/system32
-	if ! [ -e "$system/bcryptprimitives.dll" ]; then # before version 9 wine lacks what Go takes random numbers from
-		printf '%s\n' '#include <windows.h>' '#include <ntsecapi.h>' \
-			'__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return RtlGenRandom(p, (ULONG)n); }' >"$dir/prng.c"
-		"${cc[@]}" -shared -o "$system/bcryptprimitives.dll" "$dir/prng.c" -ladvapi32
-	fi
 	GOOS=windows GOARCH=amd64 go test -c -tags $TAGS -o "$dir/" ./backends/cpu ./backends/internal/dl
 	(cd backends/internal/dl && "$wine" "$dir/dl.test.exe" -test.v)
-	(cd $KERNELS && "$wine" "$dir/cpu.test.exe" -test.short -test.v -test.run "${1:-$selection}")
+	(cd $KERNELS && "$wine" "$dir/cpu.test.exe" -test.short -test.v -test.run "${1:-TestConformance//3_threads|^Test([^C]|Cl|Comp)}")
 }
 
 do_units() {
@@ -445,7 +452,16 @@ do_generations() {
 	AQUIFER_TEST_GENERATIONS=${1:-10000} go test -v -count 1 -timeout 0 -tags $TAGS -run '^TestGenerations$' ./api/apitest
 }
 
-do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
+do_release() {
+	# shellcheck source=docs/packaging/release.sh
+	. docs/packaging/release.sh
+	case ${1:-all} in
+	all | twice | run) "release_${1:-all}" ;;
+	*) die "unknown: release $1; it is release, release twice or release run" ;;
+	esac
+}
+
+do_clean() { rm -rf bin $KERNELS/lib/*/libaquifer.*; }
 
 do_help() {
 	cat <<'HELP'
@@ -464,6 +480,8 @@ usage: ./build.sh VERB
                 flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
+  release       archives, packages, bills of material and check sums for all platforms, into bin/release; release twice
+                compares with a second build elsewhere, release run starts what can run here
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
   generations [N]
                 N answers to random schemas and tools at temperature 1.5, 10000 unless given
@@ -474,7 +492,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | windows | sanitize | bench | bench-peers | fuzz | generations | clean | help) "do_${verb//-/_}" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | windows | sanitize | bench | bench-peers | fuzz | generations | release | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"
