@@ -100,8 +100,9 @@ var imports = map[string][]string{
 	"runtime/sched":     {"runtime/kv"},
 	"runtime/chat/...":  {"tokenizer"},
 	"runtime/engine":    {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv", "runtime/sample", "runtime/chat", "runtime/grammar"},
-	"api/...":           {"runtime/engine"},
-	"runtime/cli":       {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/store/..."},
+	"runtime/host":      {},
+	"api/...":           {"runtime/engine", "runtime/host"},
+	"runtime/cli":       {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/host", "runtime/store/..."},
 }
 
 func matches(pattern, pkg string) bool {

@@ -86,7 +86,7 @@ func (s *soaker) named(body chatBody) chatBody {
 }
 
 // embeddedName is the id of the embedded model.
-const embeddedName = "SmolLM2-135M-Instruct-AQLM-4x8g8"
+const embeddedName = "smollm2-135m-instruct-aqlm-4x8g8"
 
 // leaving clients go at any time.
 func (s *soaker) leaving(ctx context.Context, c *http.Client, rng *rand.Rand) {
@@ -176,6 +176,10 @@ func TestSoak(t *testing.T) {
 	const parallel, queue = 4, 8
 	base := serveEmbedded(t, "--parallel", strconv.Itoa(parallel), "--queue", strconv.Itoa(queue), "--context", "1024", "--queue-timeout", "3s")
 	s := &soaker{base: base, counts: map[string]int{}}
+	if x := exchangeChat(t.Context(), http.DefaultClient, base, s.named(chatBody{"messages": userSays("Hi"), "max_tokens": 1}), nil); !x.whole {
+		t.Fatalf("the first request, which loads the model: %+v", x)
+	}
+	http.DefaultClient.CloseIdleConnections()
 	before := figures(t, base)
 	duration := max(*soakTime, 3*time.Second)
 	ctx, stop := context.WithTimeout(t.Context(), duration)

@@ -17,9 +17,14 @@ func TestCORS(t *testing.T) {
 		origin string
 		ok     bool
 	}{
-		{page, true}, {"http://localhost:3000", true},
-		{"http://localhost:3001", false}, {"http://chat.example.com", false}, {page + ".evil.org", false},
-		{"https://CHAT.example.com", false}, {"null", false}, {"*", false},
+		{page, true},
+		{"http://localhost:3000", true},
+		{"http://localhost:3001", false},
+		{"http://chat.example.com", false},
+		{page + ".evil.org", false},
+		{"https://CHAT.example.com", false},
+		{"null", false},
+		{"*", false},
 	} {
 		resp, body := send(t, c, "POST", base+"/v1/chat/completions", ask, "Origin", tt.origin, "Sec-Fetch-Site", "cross-site", "Authorization", "Bearer sk")
 		allow := resp.Header.Get("Access-Control-Allow-Origin")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aquifer/api/apitest"
+	"aquifer/api/openai"
 	"aquifer/runtime/engine"
 )
 
@@ -17,8 +18,10 @@ func (c counting) Stats() engine.Stats { return engine.Stats{Finished: int64(len
 
 // TestMetrics: a request can be seen in both halves of the figures, by its route and not by its path.
 func TestMetrics(t *testing.T) {
-	all := models(nil)
-	all[0].Engine = counting{&apitest.Engine{}}
+	all, err := openai.Fixed(openai.Model{ID: "tiny", Engine: counting{&apitest.Engine{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, base, _ := start(t, Config{Models: all})
 	c := client(t)
 	send(t, c, "POST", base+"/v1/chat/completions", ask)

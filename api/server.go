@@ -25,11 +25,11 @@ import (
 
 // Config of a Server. A zero field means the default.
 type Config struct {
-	Key     string         // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
-	Hosts   []string       // names clients may use for this machine, besides localhost and its addresses
-	Origins []string       // of web pages that may use the server, exactly; none by default
-	TLS     *tls.Config    // nil: connections are not encrypted
-	Models  []openai.Model // empty: the server says that it is loading until SetModels
+	Key     string        // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
+	Hosts   []string      // names clients may use for this machine, besides localhost and its addresses
+	Origins []string      // of web pages that may use the server, exactly; none by default
+	TLS     *tls.Config   // nil: connections are not encrypted
+	Models  openai.Source // what is served
 	Limits  Limits
 	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
 	IgnoreUnknown bool
@@ -94,6 +94,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, limits: limits, keyHash: sha256.Sum256([]byte(cfg.Key)), hosts: map[string]bool{"localhost": true},
 		openai: openai.New(openai.Config{
+			Source:  cfg.Models,
 			MaxBody: limits.BodyBytes, BodyTimeout: limits.BodyTime, WriteTimeout: limits.WriteTime,
 			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
 		}),
@@ -113,17 +114,9 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.hosts[strings.ToLower(h)] = true
 	}
-	if len(cfg.Models) > 0 {
-		if err := s.SetModels(cfg.Models...); err != nil {
-			return nil, err
-		}
-	}
 	s.router = s.newRouter()
 	return s, nil
 }
-
-// SetModels ends the loading state.
-func (s *Server) SetModels(models ...openai.Model) error { return s.openai.SetModels(models...) }
 
 // Panics counts the panics that requests caused and survived.
 func (s *Server) Panics() int64 { return s.panics.Load() + s.openai.Panics() }

@@ -20,20 +20,17 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
-	if !h.Ready() {
-		WriteError(w, loading())
-		return
-	}
 	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
-	model, e := h.find(req.model)
-	if e != nil {
-		WriteError(w, e)
+	model, release, err := h.acquire(r.Context(), req.model, req.keepAlive)
+	if err != nil {
+		h.fail(w, r, err)
 		return
 	}
+	defer release()
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = clientOf(r.Context())
 	stream, err := model.Engine.Chat(r.Context(), ask)

@@ -35,7 +35,7 @@ type treatment struct {
 // Titles of treatments.
 const (
 	honoured   = "Honoured"
-	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names"
+	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names, and Ollama's keep_alive"
 	noEffect   = "Accepted without effect"
 	nothing    = "Refused, except for values that ask for nothing"
 )
@@ -100,6 +100,7 @@ func extensionFields() []field {
 		{"json_schema", rule{"a JSON Schema", setSchema}, "the same as response_format with this schema"},
 		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), "never choose a token that ends the text"},
 		{"n_predict", rule{"-1 or an integer from 1", setPredict}, "length of each choice, if neither max_tokens nor max_completion_tokens is given; -1 is no limit"},
+		{"keep_alive", rule{"seconds, or a duration such as 10m or 1h30m", setKeepAlive}, "how long the model stays loaded after this request, and later ones that don't say: 0 unloads it at once, less than 0 keeps it until its memory is needed"},
 	}
 }
 

@@ -40,6 +40,8 @@ type chatRequest struct {
 	constraint      *engine.Constraint
 	constraintParam string // that set it
 
+	keepAlive *time.Duration // how long the model stays loaded afterwards; nil: not given
+
 	sampling []func(*engine.Sampling) // changes to the model's defaults
 }
 

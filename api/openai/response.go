@@ -92,6 +92,12 @@ type modelObject struct {
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
+
+	// Not OpenAI's: other names, and llama.cpp's way to say whether a model is in memory.
+	Aliases []string `json:"aliases,omitempty"`
+	Status  struct {
+		Value string `json:"value"` // loaded, loading, unloading or unloaded
+	} `json:"status"`
 }
 
 type modelList struct {

@@ -47,6 +47,8 @@ type Config struct {
 
 	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
+	WholeContext bool          // fail with a *MemoryError rather than leave out a part of the default context
+	Others       int64         // bytes of the other models in this process: what they have not touched yet is not available
 	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
 	Outputs      int           // rows of logits of a step; 0 means MaxSeqs, never less; more let Score run faster
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
@@ -116,7 +118,12 @@ type Engine struct {
 // Load makes a model ready: it measures the memory the model takes and refuses with a *MemoryError if there is less,
 // compiles the plan and streams the weights from the checkpoint. When ctx ends, loading stops.
 func Load(ctx context.Context, cfg Config) (*Engine, error) {
-	return load(ctx, cfg, memoryAvailable(os.DirFS("/")))
+	root := os.DirFS("/")
+	available := memoryAvailable(root)
+	if available > 0 {
+		available = max(available-untouched(root, cfg.Others), 1) // 0 would mean unknown
+	}
+	return load(ctx, cfg, available)
 }
 
 func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err error) {
@@ -128,7 +135,11 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if p.Logits == plan.None {
 		return nil, fmt.Errorf("engine: model %s has no logits", cfg.Model.Name)
 	}
-	fitted, err := fit(cfg.Context, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
+	want := cfg.Context
+	if cfg.WholeContext && want == 0 {
+		want = min(cfg.modelContext(), defaultContext)
+	}
+	fitted, err := fit(want, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
 	if err != nil {
 		return nil, err
 	}
@@ -242,6 +253,13 @@ func (c *Config) measure(blocks int) (backends.Memory, error) {
 
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
+
+// Broken reports whether the engine has ended because of an internal error: all requests are refused with ErrBroken.
+func (e *Engine) Broken() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.broken
+}
 
 // Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
 // frees the program. It returns the context's error if answers had to be cut.

@@ -85,30 +85,34 @@ func TestSpeculation(t *testing.T) {
 		}
 	}
 	for _, step := range []int{12, 256} {
-		fast := &fakeBackend{scripts: b.scripts, delay: 300 * time.Microsecond} // wide steps pay
-		e := start(t, fast, func(c *Config) { c.Speculate, c.StepTokens, c.MaxSeqs = 6, step, 8 })
-		check := func(how string, i int) {
-			if got := collect(t, e, requests[i]); !reflect.DeepEqual(got, want[i]) {
-				t.Errorf("request %d, %s, steps of %d: %+v, want %+v", i, how, step, got, want[i])
-			}
-		}
-		for i := range requests {
-			check("alone", i)
-		}
-		before := e.Stats()
-		for _, how := range []string{"beside others", "again"} {
-			var all sync.WaitGroup
-			for i := range requests {
-				all.Go(func() { check(how, i) })
-			}
-			all.Wait()
-		}
-		if s := e.Stats(); before.Accepted < 100 || s.Accepted < before.Accepted+100 || s.Drafted-s.Accepted < 20 || s.Reused == 0 {
-			t.Errorf("steps of %d: %d of %d proposed tokens were accepted, %d by single requests; %d tokens reused",
-				step, s.Accepted, s.Drafted, before.Accepted, s.Reused)
-		}
-		waitIdle(t, e)
+		synctest.Test(t, func(t *testing.T) { checkSpeculation(t, b, requests, want, step) })
 	}
+}
+
+func checkSpeculation(t *testing.T, b *fakeBackend, requests []Request, want []answer, step int) {
+	fast := &fakeBackend{scripts: b.scripts, delay: 300 * time.Microsecond} // wide steps pay
+	e := start(t, fast, func(c *Config) { c.Speculate, c.StepTokens, c.MaxSeqs = 6, step, 8 })
+	check := func(how string, i int) {
+		if got := collect(t, e, requests[i]); !reflect.DeepEqual(got, want[i]) {
+			t.Errorf("request %d, %s, steps of %d: %+v, want %+v", i, how, step, got, want[i])
+		}
+	}
+	for i := range requests {
+		check("alone", i)
+	}
+	before := e.Stats()
+	for _, how := range []string{"beside others", "again"} {
+		var all sync.WaitGroup
+		for i := range requests {
+			all.Go(func() { check(how, i) })
+		}
+		all.Wait()
+	}
+	if s := e.Stats(); before.Accepted < 100 || s.Accepted < before.Accepted+100 || s.Drafted-s.Accepted < 20 || s.Reused == 0 {
+		t.Errorf("steps of %d: %d of %d proposed tokens were accepted, %d by single requests; %d tokens reused",
+			step, s.Accepted, s.Drafted, before.Accepted, s.Reused)
+	}
+	waitIdle(t, e)
 }
 
 // TestSpeculationPays: what is tried follows what steps take. The same text takes a third of the steps where wider steps
