@@ -435,6 +435,18 @@ do_bench_peers() {
 	PYTHONDONTWRITEBYTECODE=1 python3 docs/bench/peers.py "$@"
 }
 
+# Long jobs against the whole program with the embedded model; what they check and measure stands in soak_test.go and
+# load_test.go.
+do_soak() {
+	ready
+	go test -tags $TAGS -count=1 -timeout 0 -v -run '^TestSoak$' -soak "${1:-30m}" .
+}
+
+do_load() {
+	ready
+	go test -tags $TAGS -count=1 -timeout 0 -v -run '^TestLoad$' -load "${1:-self}" -load-rounds "${2:-3}" .
+}
+
 do_fuzz() {
 	local time=${1:-60s} package target
 	ready
@@ -480,6 +492,9 @@ usage: ./build.sh VERB
                 flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
+  soak [TIME]   a server and clients of all kinds, more than it takes, for 30m unless given; nothing may be left
+  load [SERVERS [ROUNDS]]
+                throughput and first tokens with 1 to 16 clients, beside other servers: self,NAME=http://HOST:PORT/v1
   release       archives, packages, bills of material and check sums for all platforms, into bin/release; release twice
                 compares with a second build elsewhere, release run starts what can run here
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
@@ -492,7 +507,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | windows | sanitize | bench | bench-peers | fuzz | generations | release | clean | help) "do_${verb//-/_}" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | windows | sanitize | bench | bench-peers | soak | load | fuzz | generations | release | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

@@ -54,12 +54,12 @@ func needModel(t *testing.T) {
 
 // serveEmbedded starts "aquifer serve" with the embedded model and returns the address of its API. At the end of the
 // test the server must leave cleanly on SIGTERM.
-func serveEmbedded(t *testing.T) string {
+func serveEmbedded(t *testing.T, args ...string) string {
 	t.Helper()
 	needModel(t)
 	t.Setenv("HF_HOME", t.TempDir()) // no other models
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	cmd := program(ctx, "serve", "--addr", "127.0.0.1:0")
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute+*soakTime)
+	cmd := program(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,9 @@ func serveEmbedded(t *testing.T) string {
 		defer close(address)
 		says := regexp.MustCompile(`answers at (http://\S+)`)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			log.WriteString(lines.Text() + "\n")
+			if !strings.Contains(lines.Text(), "level=INFO") {
+				log.WriteString(lines.Text() + "\n")
+			}
 			if m := says.FindStringSubmatch(lines.Text()); m != nil {
 				address <- m[1]
 			}

@@ -197,7 +197,7 @@ release_twice() {
 
 # release_run starts the executables of all platforms for which this machine has one, or an emulator.
 release_run() {
-	local platform dir wine= failed=
+	local platform dir wine failed=
 	[ -f $RELEASE/SHA256SUMS ] || die "no release; ./build.sh release makes one"
 	(cd $RELEASE && sha256sum --quiet -c SHA256SUMS)
 	for platform in "${PLATFORMS[@]}"; do

@@ -52,8 +52,12 @@ var knobs = []knob{
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
-	{name: "addr", env: "AQUIFER_HOST", def: "127.0.0.1:8750", help: "address of the server; one that others can reach needs a key"},
+	{name: "addr", env: "AQUIFER_HOST", def: "127.0.0.1:8750", help: "address of the server, or unix:PATH for a socket; one that others can reach needs a key"},
 	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key of the server; the variable keeps it out of the process list"},
+	{name: "tls-cert", def: "", help: "certificate with its chain, a PEM file; the server speaks HTTPS then, and reads it again when it changes"},
+	{name: "tls-key", def: "", help: "private key of that certificate, a PEM file"},
+	{name: "host", def: []string(nil), help: "name that clients may use for this machine besides localhost and its addresses; may be repeated"},
+	{name: "origin", def: []string(nil), help: "origin of a web page that may use the server, as in https://chat.example.com; may be repeated"},
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
