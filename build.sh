@@ -9,7 +9,7 @@ BINARY=bin/aquifer
 KERNELS=backends/cpu
 TAGS=nomsgpack
 CROSS=(linux/arm64 darwin/arm64 windows/amd64)
-RACE=(./runtime/engine ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
+RACE=(./runtime/engine ./runtime/host ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
 
 export CGO_ENABLED=0
 

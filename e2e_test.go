@@ -57,6 +57,7 @@ func needModel(t *testing.T) {
 func serveEmbedded(t *testing.T) string {
 	t.Helper()
 	needModel(t)
+	t.Setenv("HF_HOME", t.TempDir()) // no other models
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	cmd := program(ctx, "serve", "--addr", "127.0.0.1:0")
 	stderr, err := cmd.StderrPipe()

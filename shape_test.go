@@ -80,30 +80,30 @@ func TestPackageDocs(t *testing.T) {
 // in "/..." covers the package and everything below it; the longest match counts. Every package may import the
 // packages of its own pattern.
 var imports = map[string][]string{
-	".":                 {"runtime/cli"},
-	"gguf":              {},
-	"gguf/safetensors":  {},
-	"gguf/ggml":         {"gguf", "runtime/half"},
-	"tokenizer/...":     {},
-	"models/...":        {"gguf/...", "tokenizer", "runtime/plan", "runtime/half"},
-	"models/embedded":   {},
-	"models/goldentest": {"models/...", "backends", "runtime/plan"}, // for tests only
-	"backends/...":      {"runtime/plan", "runtime/half"},
-	"runtime/plan":      {},
-	"runtime/half":      {},
-	"runtime/vfs":       {},
-	"runtime/store/...": {"runtime/store", "runtime/vfs"},
-	"runtime/store":     {"runtime/vfs"},
-	"runtime/sample":    {},
-	"runtime/grammar":   {},
-
+	".":                           {"runtime/cli"},
+	"gguf":                        {},
+	"gguf/safetensors":            {},
+	"gguf/ggml":                   {"gguf", "runtime/half"},
+	"tokenizer/...":               {},
+	"models/...":                  {"gguf/...", "tokenizer", "runtime/plan", "runtime/half"},
+	"models/embedded":             {},
+	"models/goldentest":           {"models/...", "backends", "runtime/plan"}, // for tests only
+	"backends/...":                {"runtime/plan", "runtime/half"},
+	"runtime/plan":                {},
+	"runtime/half":                {},
+	"runtime/vfs":                 {},
+	"runtime/store/...":           {"runtime/store", "runtime/vfs"},
+	"runtime/store":               {"runtime/vfs"},
+	"runtime/sample":              {},
+	"runtime/grammar":             {},
 	"runtime/grammar/grammartest": {}, // for tests only
 	"runtime/kv":                  {"runtime/plan"},
 	"runtime/sched":               {"runtime/kv"},
 	"runtime/chat/...":            {"tokenizer", "runtime/grammar"},
 	"runtime/engine":              {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv", "runtime/sample", "runtime/chat", "runtime/grammar"},
-	"api/...":                     {"runtime/engine"},
-	"runtime/cli":                 {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/store/..."},
+	"runtime/host":                {},
+	"api/...":                     {"runtime/engine", "runtime/host"},
+	"runtime/cli":                 {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/host", "runtime/store/..."},
 }
 
 func matches(pattern, pkg string) bool {

@@ -58,9 +58,13 @@ func serve(t *testing.T) (base string, e *apitest.Engine) {
 		}
 		return apitest.Say("Grüße", " 😀\n", "\"done\"")
 	}}
+	source, err := openai.Fixed(openai.Model{ID: "org/tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := api.New(api.Config{
 		Key: key, Log: slog.New(slog.DiscardHandler), Limits: api.Limits{Heartbeat: 50 * time.Millisecond},
-		Models: []openai.Model{{ID: "org/tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()}},
+		Models: source,
 	})
 	if err != nil {
 		t.Fatal(err)

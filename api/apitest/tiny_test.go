@@ -78,9 +78,11 @@ func tinyEngine(t testing.TB) *engine.Engine {
 func serveTiny(t *testing.T) (base, open string) {
 	t.Helper()
 	e := tinyEngine(t)
-	s, err := api.New(api.Config{
-		Key: key, Log: slog.New(slog.DiscardHandler), Models: []openai.Model{{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()}},
-	})
+	models, err := openai.Fixed(openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := api.New(api.Config{Key: key, Log: slog.New(slog.DiscardHandler), Models: models})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,20 +20,17 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
-	if !h.Ready() {
-		WriteError(w, loading())
-		return
-	}
 	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
-	model, e := h.find(req.model)
-	if e != nil {
-		WriteError(w, e)
+	model, release, err := h.acquire(r.Context(), req.model, req.keepAlive)
+	if err != nil {
+		h.fail(w, r, err)
 		return
 	}
+	defer release()
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = clientOf(r.Context())
 	stream, err := model.Engine.Chat(r.Context(), ask)
@@ -49,8 +46,9 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	defer stream.Close()
 	a := answer{
 		handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(),
-		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs,
+		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, note: noteOf(r.Context()), predicted: req.predicted,
 	}
+	a.note.Model, a.note.Choices = model.ID, a.n
 	if req.stream {
 		a.stream(stream)
 	} else {
@@ -84,6 +82,9 @@ type answer struct {
 	n        int  // choices
 	usage    bool // in a stream: asked for
 	logprobs bool // asked for
+	note     *Note
+
+	predicted bool // a prediction was sent
 }
 
 // total is the usage of all choices: the prompt counts once.
@@ -92,14 +93,22 @@ type total struct {
 	ended int // choices
 }
 
-func (t *total) add(d engine.Delta) {
+func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 	t.ended++
+	if predicted && d.Usage != nil {
+		t.Details.Accepted += d.Usage.Accepted
+		t.Details.Rejected += d.Usage.Rejected
+	}
 	u := usageOf(d.Usage)
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
-	t.Details.ReasoningTokens += u.Details.ReasoningTokens
+	t.Details.Reasoning += u.Details.Reasoning
 	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
 	t.TotalTokens = t.PromptTokens + t.CompletionTokens
+	note.Prompt, note.Completion, note.Cached = t.PromptTokens, t.CompletionTokens, t.PromptDetails.CachedTokens
+	if d.Index == 0 && d.Usage != nil {
+		note.Wait, note.FirstToken = d.Usage.QueueTime, d.Usage.QueueTime+d.Usage.PrefillTime
+	}
 }
 
 // whole collects the answer and sends it at once.
@@ -124,7 +133,7 @@ func (a *answer) whole(s Stream) {
 		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
 			choices[d.Index].FinishReason = string(d.Finish)
-			all.add(d)
+			all.add(d, a.note, a.predicted)
 		}
 	}
 	if all.ended < a.n {
@@ -182,7 +191,7 @@ func (a *answer) stream(s Stream) {
 			if n.delta.Finish == "" {
 				continue
 			}
-			if all.add(n.delta); all.ended == a.n {
+			if all.add(n.delta, a.note, a.predicted); all.ended == a.n {
 				a.finish(out, &all.usage)
 				return
 			}

@@ -35,7 +35,7 @@ type treatment struct {
 // Titles of treatments.
 const (
 	honoured   = "Honoured"
-	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names"
+	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names, and Ollama's keep_alive"
 	noEffect   = "Accepted without effect"
 	nothing    = "Refused, except for values that ask for nothing"
 )
@@ -75,6 +75,7 @@ func honouredFields() []field {
 		{"reasoning_effort", rule{strings.Join(efforts, ", "), setEffort}, "where the model's template knows it; none also where reasoning can be switched off; else what the model does anyway"},
 		{"response_format", rule{"of type text, json_object or json_schema", setResponseFormat}, "the answer is JSON, or JSON that the schema accepts; [what is supported](structured-output.md)"},
 		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), "how likely the tokens were, under the model's own distribution"},
+		{"prediction", rule{"of type content, with a text or text parts", setPrediction}, "a guess of the answer, which comes sooner where that is right; usage counts its tokens that were tried"},
 		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), "and the most likely ones; only with logprobs"},
 	}
 }
@@ -106,6 +107,7 @@ func extensionFields() []field {
 		{"add_generation_prompt", truth(func(r *chatRequest, b bool) { r.generates = &b }), "the opposite of continue_final_message"},
 		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), "never choose a token that ends the text"},
 		{"n_predict", rule{"-1 or an integer from 1", setPredict}, "length of each choice, if neither max_tokens nor max_completion_tokens is given; -1 is no limit"},
+		{"keep_alive", rule{"seconds, or a duration such as 10m or 1h30m", setKeepAlive}, "how long the model stays loaded after this request, and later ones that don't say: 0 unloads it at once, less than 0 keeps it until its memory is needed"},
 	}
 }
 
@@ -133,7 +135,6 @@ func refusedFields() []field {
 		{"verbosity", only(`"medium"`, oneOf("medium")), "the default"},
 		{"audio", only("null", never), "no audio"},
 		{"moderation", only("null", never), "no moderation"},
-		{"prediction", only("null", never), "no predicted output"},
 		{"web_search_options", only("null", never), "no web search"},
 		{"cache_prompt", only("true", isBool(true)), "llama.cpp's; prompts are looked for in the cache"},
 		{"id_slot", only("-1", isNumber(-1)), "llama.cpp's; no slots to choose from"},

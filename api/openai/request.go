@@ -33,6 +33,8 @@ type chatRequest struct {
 	seeded        bool
 	logprobs      bool
 	topLogprobs   int
+	prediction    string
+	predicted     bool // a prediction was sent
 
 	tools      []engine.Tool
 	toolChoice engine.ToolChoice
@@ -45,6 +47,8 @@ type chatRequest struct {
 
 	constraint      *engine.Constraint
 	constraintParam string // that set it
+
+	keepAlive *time.Duration // how long the model stays loaded afterwards; nil: not given
 
 	sampling []func(*engine.Sampling) // changes to the model's defaults
 }
@@ -134,6 +138,7 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 		Tools: tools, ToolChoice: r.toolChoice, Variables: r.variables, Effort: r.effort, Continue: *r.continues,
 		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
 		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS, Constraint: r.constraint,
+		Prediction: r.prediction,
 	}
 }
 

@@ -58,8 +58,12 @@ type usage struct {
 	Details          details       `json:"completion_tokens_details"`
 }
 
+// details count tokens of an answer, and those of a prediction that were tried. OpenAI counts rejected ones as generated; here
+// they are not.
 type details struct {
-	ReasoningTokens int `json:"reasoning_tokens"`
+	Reasoning int `json:"reasoning_tokens"`
+	Accepted  int `json:"accepted_prediction_tokens"`
+	Rejected  int `json:"rejected_prediction_tokens"`
 }
 
 type promptDetails struct {
@@ -70,7 +74,10 @@ func usageOf(u *engine.Usage) *usage {
 	if u == nil {
 		return &usage{}
 	}
-	return &usage{u.Prompt, u.Completion, u.Prompt + u.Completion, promptDetails{u.Cached}, details{u.Reasoning}}
+	return &usage{
+		PromptTokens: u.Prompt, CompletionTokens: u.Completion, TotalTokens: u.Prompt + u.Completion,
+		PromptDetails: promptDetails{u.Cached}, Details: details{Reasoning: u.Reasoning},
+	}
 }
 
 // chunk is an event of a stream. Usage is null in all but the last if usage was asked for, absent otherwise.
@@ -156,6 +163,12 @@ type modelObject struct {
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
+
+	// Not OpenAI's: other names, and llama.cpp's way to say whether a model is in memory.
+	Aliases []string `json:"aliases,omitempty"`
+	Status  struct {
+		Value string `json:"value"` // loaded, loading, unloading or unloaded
+	} `json:"status"`
 }
 
 type modelList struct {

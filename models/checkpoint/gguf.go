@@ -85,7 +85,7 @@ func (g *ggufReader) open() (*Checkpoint, error) {
 	if n, _, err := g.Int("split.count"); err != nil || n > 1 {
 		return nil, cmpErr(err, fmt.Errorf("split.count: the model is split into %d files, which is not supported; merge them first", n))
 	}
-	g.c = &Checkpoint{Name: modelName(g.name), Path: g.name, Format: GGUF, gguf: g.File, tensors: map[string]Tensor{}}
+	g.c = &Checkpoint{Name: NameOf(g.name), Path: g.name, Format: GGUF, gguf: g.File, tensors: map[string]Tensor{}}
 	for _, step := range []func() error{g.readName, g.readPairing, g.readTensors, g.readConfig, g.readVocab, g.readSide} {
 		if err := step(); err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ type session struct {
 	model   *models.Model
 	tok     *tokenizer.Tokenizer
 	backend backends.Backend
+	shared  bool // the backend is of others too, who close it
 	engine  *engine.Engine
 }
 
@@ -35,6 +36,11 @@ type loadOptions struct {
 	maxQueue     int
 	queueTimeout time.Duration
 	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
+
+	backend  backends.Backend // to be shared with others; nil opens one
+	whole    bool             // see engine.Config.WholeContext
+	others   int64            // see engine.Config.Others
+	progress func(done, total int64)
 }
 
 // load opens a model and makes it ready to run. The caller closes the session.
@@ -72,7 +78,12 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 	}
 	bar := newProgress(a.err, "loading", false)
 	defer bar.end()
-	cfg.Progress = bar.set
+	cfg.Progress = func(done, total int64) {
+		bar.set(done, total)
+		if o.progress != nil {
+			o.progress(done, total)
+		}
+	}
 	err = a.orRef(sess, s, &cfg, fallback, func() error {
 		sess.engine, err = engine.Load(ctx, cfg)
 		return err
@@ -87,6 +98,12 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		Model: sess.model, Checkpoint: sess.ck,
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		WholeContext: o.whole, Others: o.others,
+	}
+	if s.has("speculate") {
+		if err := speculation(&cfg, s.str("speculate")); err != nil {
+			return cfg, false, err
+		}
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
@@ -94,7 +111,11 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		}
 		cfg.Tokenizer = sess.tok
 	}
-	sess.backend, fallback, err = a.openBackend(s)
+	if o.backend != nil {
+		sess.backend, sess.shared, fallback = o.backend, true, s.str("backend") == "auto"
+	} else {
+		sess.backend, fallback, err = a.openBackend(s)
+	}
 	cfg.Backend = sess.backend
 	return cfg, fallback, err
 }
@@ -108,8 +129,10 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 		return err
 	}
 	a.tell("%v; using backend ref, which is slow", err)
-	sess.backend.Close()
-	sess.backend = ref.New(threads(s))
+	if !sess.shared {
+		sess.backend.Close()
+	}
+	sess.backend, sess.shared = ref.New(threads(s)), false
 	cfg.Backend = sess.backend
 	return f()
 }
@@ -186,7 +209,7 @@ func (s *session) close() error {
 		defer cancel()
 		errs = append(errs, s.engine.Close(ctx))
 	}
-	if s.backend != nil {
+	if s.backend != nil && !s.shared {
 		errs = append(errs, s.backend.Close())
 	}
 	return errors.Join(append(errs, s.ck.Close())...)

@@ -172,6 +172,9 @@ func TestPanic(t *testing.T) {
 	if _, err := e.Generate(t.Context(), Request{Prompt: []int32{1}}); !errors.Is(err, ErrBroken) {
 		t.Errorf("a later request: %v", err)
 	}
+	if !e.Broken() {
+		t.Error("the engine does not say that it is broken")
+	}
 	if s := e.Stats(); s.Panics != 1 || s.Failed != 5 || s.Running+s.Queued != 0 || s.KVFree != s.KVBlocks {
 		t.Errorf("%+v", s)
 	}

@@ -50,6 +50,7 @@ type Request struct {
 	NoEOS bool // never choose a token that ends the text
 
 	Constraint *Constraint // form of the answer; nil for free text
+	Prediction []int32     // a guess of the answer: where it is right, the answer may come sooner; nil for none
 
 	turn *chat.Turn // says how the answer is taken apart; nil for all text
 }
@@ -69,6 +70,7 @@ type ChatRequest struct {
 	N           int
 	NoEOS       bool
 	Constraint  *Constraint // of the content
+	Prediction  string      // text that much of the answer may be equal to
 
 	Tools      []Tool
 	ToolChoice ToolChoice
@@ -178,6 +180,11 @@ func (e *Engine) sequence(r Request, choice, most int, fresh bool) *sequence {
 	}
 	q.Cut = r.Untimed
 	q.params.Seed = sample.Choice(r.Sampling.Seed, choice)
+	q.draft.on = e.cfg.Speculate > 0 && (r.Prediction != nil || !e.cfg.SpeculateAsked)
+	if q.draft.on && len(r.Prediction) > 0 {
+		q.draft.prediction = r.Prediction
+		q.draft.begin()
+	}
 	q.Turns = e.mayTurn(len(r.Prompt), len(r.Prompt)+most)
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
@@ -219,9 +226,14 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 	if e.bos >= 0 && (len(ids) == 0 || ids[0] != e.bos) {
 		ids = slices.Insert(ids, 0, e.bos)
 	}
+	var prediction []int32
+	if r.Prediction != "" && e.cfg.Speculate > 0 {
+		prediction = e.cfg.Tokenizer.Encode(r.Prediction, tokenizer.EncodeOptions{})
+	}
 	s, err := e.generate(ctx, Request{
 		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, Key: r.Key,
 		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: form, turn: turn,
+		Prediction: prediction,
 	}, !r.Continue)
 	return s, e.blame(ctx, r, err)
 }

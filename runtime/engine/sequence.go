@@ -16,8 +16,10 @@ import (
 type sequence struct {
 	sched.Seq
 	request *request
-	index   int  // in the request
-	ended   bool // its part of the stream has its end; only the scheduler may still hold blocks for it
+	index   int       // in the request
+	number  int64     // how many have started, with this one
+	last    time.Time // when it got its last token; zero for none yet
+	ended   bool      // its part of the stream has its end; only the scheduler may still hold blocks for it
 
 	tokens []int32 // prompt and answer
 	prompt int     // tokens of the prompt
@@ -31,6 +33,7 @@ type sequence struct {
 	reading
 	logprobState
 	stop   stopper
+	draft  drafter
 	form   *form     // that the answer has to have; nil for none
 	raw    bool      // the logits themselves are wanted, or scores, not an answer
 	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
@@ -39,30 +42,29 @@ type sequence struct {
 	created, started, timed, first time.Time // timed is when the first step behind Request.Untimed began
 }
 
-// advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
-// the answer is complete. It fails if the form of the answer has no token left that could follow.
-func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done bool, scratch []byte, err error) {
+// advance chooses the next token from the logits and passes on the text that has become certain. It says why the answer
+// ends, if it does. It fails if the form of the answer has no token left that could follow.
+func (q *sequence) advance(logits []float32, text []byte, now time.Time) (finish Finish, scratch []byte, err error) {
 	if q.first.IsZero() {
 		q.first = now
 		q.sampler.Prompt(q.tokens)
 	}
 	mask, err := q.form.allowed()
 	if err != nil {
-		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+		return "", text, fmt.Errorf("engine: constrained answer: %w", err)
 	}
 	id := q.sampler.Sample(logits, mask)
 	if id < 0 {
-		return false, text, errNoToken
+		return "", text, errNoToken
 	}
 	complete, err := q.form.accept(id)
 	if err != nil {
-		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+		return "", text, fmt.Errorf("engine: constrained answer: %w", err)
 	}
 	q.sampler.Accept(id)
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
 
-	var finish Finish
 	var out piece
 	var stopped bool
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
@@ -88,7 +90,7 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	if finish == "" {
 		out.text = text
 		q.request.stream.push(q.index, out)
-		return false, text, nil
+		return "", text, nil
 	}
 	if !stopped && q.decoder != nil {
 		// What was held back belongs to the answer, unless it completes a stop string.
@@ -106,8 +108,9 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 	out.text, out.finish = text, finish
 	out.usage = &Usage{
 		Prompt: q.prompt, Cached: q.Hit, Completion: completion, Reasoning: q.thought,
+		Accepted: q.draft.accepted, Rejected: q.draft.rejected,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
 	}
 	q.request.stream.push(q.index, out)
-	return true, text, nil
+	return finish, text, nil
 }

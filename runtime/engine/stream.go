@@ -22,6 +22,7 @@ type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
 	Reasoning          int           // tokens of the completion that are reasoning
 	Cached             int           // tokens of the prompt that an earlier request had left in the cache
+	Accepted, Rejected int           // tokens of Request.Prediction that were tried and turned out right or wrong
 	QueueTime          time.Duration // from the request to its first step
 	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last

@@ -43,11 +43,11 @@ func TestFork(t *testing.T) {
 	}
 	pristine := all[1].Table.Blocks[1]
 	r := play(s)
-	if len(r.Work) != 3 || r.Work[0] != (Work{all[0], plan.KVBlock + 8, 1, 1, true}) {
+	if len(r.Work) != 3 || r.Work[0] != (Work{all[0], plan.KVBlock + 8, 1, 1, true, 0, 0}) {
 		t.Fatalf("second round %+v", r)
 	}
 	for i, c := range all[1:] {
-		if r.Work[i+1] != (Work{c, plan.KVBlock + 8, 0, 0, true}) {
+		if r.Work[i+1] != (Work{c, plan.KVBlock + 8, 0, 0, true, 0, 0}) {
 			t.Errorf("child %d starts with %+v", i, r.Work[i+1])
 		}
 	}
@@ -92,10 +92,10 @@ func TestForkLate(t *testing.T) {
 	s.End(all[0])
 	for i, c := range all[1:] {
 		r := play(s)
-		if len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 0, 0, true}) {
+		if len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 0, 0, true, 0, 0}) {
 			t.Fatalf("child %d: %+v", i, r)
 		}
-		if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 1, 1, true}) {
+		if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 1, 1, true, 0, 0}) {
 			t.Fatalf("child %d: %+v", i, r)
 		}
 		s.End(c)
@@ -112,7 +112,7 @@ func TestForkWithoutParent(t *testing.T) {
 	all := family(t, s, "", 10, 20, 1)
 	play(s)
 	s.End(all[0])
-	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{all[1], 0, 8, 0, false}) {
+	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{all[1], 0, 8, 0, false, 0, 0}) {
 		t.Errorf("%+v", r)
 	}
 	s.End(all[1])

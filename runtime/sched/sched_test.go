@@ -329,25 +329,25 @@ func TestRewind(t *testing.T) {
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	step := func(pos, n, rows int, logits bool) {
+	step := func(pos, n, rows int, logits bool, again int) {
 		t.Helper()
 		r := s.Round(time.Time{})
-		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits}) {
+		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits, 0, again}) {
 			t.Fatalf("work %+v", r.Work)
 		}
 		s.Ran(r.Work[0])
 	}
-	step(0, 16, 0, false)
-	step(16, 4, 1, true)
+	step(0, 16, 0, false, 0)
+	step(16, 4, 1, true, 0)
 	s.Append(q)
-	step(20, 1, 1, true)
+	step(20, 1, 1, true, 0)
 	s.Append(q)
 	free := pool.Free()
 	s.Rewind(q)
-	step(0, 16, 0, false)
-	step(16, 6, 1, true)
+	step(0, 16, 0, false, 16)
+	step(16, 6, 1, true, 5)
 	s.Append(q)
-	step(22, 1, 1, true)
+	step(22, 1, 1, true, 0)
 	if pool.Free() != free {
 		t.Errorf("%d blocks are free, %d were", pool.Free(), free)
 	}
