@@ -80,22 +80,23 @@ func TestPackageDocs(t *testing.T) {
 // in "/..." covers the package and everything below it; the longest match counts. Every package may import the
 // packages of its own pattern.
 var imports = map[string][]string{
-	".":                           {"runtime/cli"},
-	"gguf":                        {},
-	"gguf/safetensors":            {},
-	"gguf/ggml":                   {"gguf", "runtime/half"},
-	"tokenizer/...":               {},
-	"models/...":                  {"gguf/...", "tokenizer", "runtime/plan", "runtime/half"},
-	"models/embedded":             {},
-	"models/goldentest":           {"models/...", "backends", "runtime/plan"}, // for tests only
-	"backends/...":                {"runtime/plan", "runtime/half"},
-	"runtime/plan":                {},
-	"runtime/half":                {},
-	"runtime/vfs":                 {},
-	"runtime/store/...":           {"runtime/store", "runtime/vfs"},
-	"runtime/store":               {"runtime/vfs"},
-	"runtime/sample":              {},
-	"runtime/grammar":             {},
+	".":                 {"runtime/cli"},
+	"gguf":              {},
+	"gguf/safetensors":  {},
+	"gguf/ggml":         {"gguf", "runtime/half"},
+	"tokenizer/...":     {},
+	"models/...":        {"gguf/...", "tokenizer", "runtime/plan", "runtime/half"},
+	"models/embedded":   {},
+	"models/goldentest": {"models/...", "backends", "runtime/plan"}, // for tests only
+	"backends/...":      {"runtime/plan", "runtime/half"},
+	"runtime/plan":      {},
+	"runtime/half":      {},
+	"runtime/vfs":       {},
+	"runtime/store/...": {"runtime/store", "runtime/vfs"},
+	"runtime/store":     {"runtime/vfs"},
+	"runtime/sample":    {},
+	"runtime/grammar":   {},
+
 	"runtime/grammar/grammartest": {}, // for tests only
 	"runtime/kv":                  {"runtime/plan"},
 	"runtime/sched":               {"runtime/kv"},

@@ -95,11 +95,11 @@ type total struct {
 
 func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 	t.ended++
-	if predicted && d.Usage != nil {
-		t.Details.Accepted += d.Usage.Accepted
-		t.Details.Rejected += d.Usage.Rejected
-	}
 	u := usageOf(d.Usage)
+	if predicted { // else they are guesses that nobody asked for
+		t.Details.Accepted += u.Details.Accepted
+		t.Details.Rejected += u.Details.Rejected
+	}
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
 	t.Details.Reasoning += u.Details.Reasoning

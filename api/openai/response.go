@@ -58,8 +58,8 @@ type usage struct {
 	Details          details       `json:"completion_tokens_details"`
 }
 
-// details count tokens of an answer, and those of a prediction that were tried. OpenAI counts rejected ones as generated; here
-// they are not.
+// details takes apart the tokens of answers. OpenAI counts those of a prediction that were rejected as generated; here they
+// are not.
 type details struct {
 	Reasoning int `json:"reasoning_tokens"`
 	Accepted  int `json:"accepted_prediction_tokens"`
@@ -76,7 +76,8 @@ func usageOf(u *engine.Usage) *usage {
 	}
 	return &usage{
 		PromptTokens: u.Prompt, CompletionTokens: u.Completion, TotalTokens: u.Prompt + u.Completion,
-		PromptDetails: promptDetails{u.Cached}, Details: details{Reasoning: u.Reasoning},
+		PromptDetails: promptDetails{u.Cached},
+		Details:       details{Reasoning: u.Reasoning, Accepted: u.Accepted, Rejected: u.Rejected},
 	}
 }
 

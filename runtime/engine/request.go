@@ -232,8 +232,7 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 	}
 	s, err := e.generate(ctx, Request{
 		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, Key: r.Key,
-		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: form, turn: turn,
-		Prediction: prediction,
+		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: form, Prediction: prediction, turn: turn,
 	}, !r.Continue)
 	return s, e.blame(ctx, r, err)
 }
