@@ -111,6 +111,9 @@ type asked struct {
 		Prompt     int `json:"prompt_tokens"`
 		Completion int `json:"completion_tokens"`
 	}
+	calls []struct {
+		Function struct{ Name, Arguments string }
+	}
 	code string // of an error
 }
 
@@ -140,8 +143,14 @@ func post(ctx context.Context, base string, fields map[string]any) (a asked, err
 		}
 		var v struct {
 			Choices []struct {
-				Message, Delta struct{ Content string }
-				Finish         string `json:"finish_reason"`
+				Message struct {
+					Content string
+					Calls   []struct {
+						Function struct{ Name, Arguments string }
+					} `json:"tool_calls"`
+				}
+				Delta  struct{ Content string }
+				Finish string `json:"finish_reason"`
 			}
 			Usage *struct {
 				Prompt     int `json:"prompt_tokens"`
@@ -156,6 +165,7 @@ func post(ctx context.Context, base string, fields map[string]any) (a asked, err
 		for _, c := range v.Choices {
 			a.text += c.Message.Content + c.Delta.Content
 			a.finish += c.Finish
+			a.calls = append(a.calls, c.Message.Calls...)
 		}
 		if v.Usage != nil {
 			a.usage = *v.Usage
@@ -208,6 +218,17 @@ func TestServeEndToEnd(t *testing.T) {
 	if got, err := ask("Count to ten.", map[string]any{"stop": []string{"3"}}); err != nil || got.text == "" || strings.Contains(got.text, "3") {
 		t.Errorf("a stop string is in the answer: %+v, %v", got, err)
 	}
+	// A small model, and one that was never shown a tool, calls it as its schema says.
+	tool := map[string]any{"type": "function", "function": map[string]any{
+		"name": "get_weather", "description": "The weather of a city", "parameters": map[string]any{
+			"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string", "maxLength": 20}}, "required": []string{"city"},
+		},
+	}}
+	got, err := ask("What is the weather in Paris?", map[string]any{"tools": []any{tool}, "tool_choice": "required", "parallel_tool_calls": false, "max_tokens": 60})
+	if err != nil || got.finish != "tool_calls" || len(got.calls) != 1 || got.calls[0].Function.Name != "get_weather" || got.calls[0].Function.Arguments != `{"city": "Paris"}` {
+		t.Errorf("a call: %+v, %v", got, err)
+	}
+
 	if got, err := ask(strings.Repeat("word ", 20_000), nil); err != nil || got.status != http.StatusBadRequest || got.code != "context_length_exceeded" {
 		t.Errorf("a prompt beyond the context: %+v, %v", got, err)
 	}
