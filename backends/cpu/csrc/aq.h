@@ -33,7 +33,7 @@ enum {
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
-	AQ_BYTES_TOKENS = 2,   // tokens up to which bytes are multiplied without a panel
+	AQ_BYTES_TOKENS = 12,  // most tokens that are multiplied with bytes without a panel
 	AQ_BYTES_COLS = 64,    // inputs that share a unit when they are rounded to bytes
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
@@ -74,7 +74,7 @@ typedef struct weight {
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
 	int16_t *book_i;     // panels of bytes: codebooks as integers of book_unit, or ...
-	uint8_t *book_8;     // ... as bytes, biased by 128
+	uint8_t *book_8;     // ... as bytes, biased by 128 if the level has panels of bytes, else signed
 	float book_unit;
 	_Atomic uint16_t *tops; // with book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
 	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
@@ -158,10 +158,10 @@ typedef struct panel8_args {
 	int32_t row, rows, tokens, x_blocks;
 } panel8_args;
 
-// AQLM rows of a weight with book_8 times a few tokens that were rounded to bytes; as in panel8_args.
+// AQLM rows of a weight with book_8 times a few tokens that were rounded; as in panel8_args.
 typedef struct codes8_args {
 	const weight *w;
-	const int8_t *x;
+	const int8_t *x;   // of the level's x8_bytes
 	const float *unit;
 	const int32_t *x_bias;
 	float *y;          // (tokens, ldy), row 0 is row `row` of w
@@ -223,11 +223,13 @@ typedef struct kernels {
 	void (*tokens_fast)(const tokens_args *a);
 	int32_t tokens_step, tokens_fast_step;
 	float cost_tokens_lookup, cost_tokens_entry, cost_tokens_fast_lookup, cost_tokens_fast_entry;
-	// Panels of bytes, for the fast precision; NULL: the level has none.
+	// Entries as bytes, for the fast precision, in panels (if the level has them) and, up to bytes_tokens tokens and
+	// bytes_books books, without. Inputs are rounded to x8_bytes bytes each. bytes_book NULL: the level has neither.
 	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
-	bool (*panel8_book)(weight *w);
+	bool (*bytes_book)(weight *w);
 	void (*panel8)(const panel8_args *a);
-	void (*codes8)(codes8_args *a); // if there is panel8
+	void (*codes8)(codes8_args *a);
+	int32_t x8_bytes, bytes_tokens, bytes_books;
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -446,7 +448,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
 int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
-bool panel8_weight(const program *p, const weight *w);
+bool bytes_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);
 int64_t experts_partials(const program *p, const aq_op *op);

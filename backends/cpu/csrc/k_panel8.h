@@ -71,8 +71,8 @@ INL __m512 book_values(const weight *w, int64_t i) {
 	return rotate8(_mm512_mul_ps(_mm512_set1_ps(0.125f), w->book16 ? v_f16(w->book16 + i) : v_load(w->book + i)));
 }
 
-// panel8_book rounds the codebooks of a weight. It returns false if they hold something that is not a number.
-static bool panel8_book(weight *w) {
+// bytes_book rounds the codebooks of a weight. It returns false if they hold something that is not a number.
+static bool bytes_book(weight *w) {
 	const int64_t n = ((int64_t)1 << w->info.bits) * w->info.in_group;
 	float bound = 0;
 	for (int32_t k = 0; k < w->info.books; k++) {
