@@ -116,7 +116,7 @@ func (s *Server) checkHost(c *gin.Context) {
 	}
 }
 
-// checkOrigin refuses what another site's page sends. There are no CORS headers, so pages cannot read answers either.
+// checkOrigin refuses what another site's page sends, unless its origin is in the list.
 func checkOrigin(p *http.CrossOriginProtection) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if p.Check(c.Request) != nil {

@@ -52,7 +52,12 @@ func (s *Server) newRouter() *gin.Engine {
 	e.RedirectTrailingSlash = false
 	e.ForwardedByClientIP = false
 	origin := http.NewCrossOriginProtection()
-	e.Use(s.begin, s.recover, s.checkHost, checkOrigin(origin))
+	for o := range s.origins {
+		if err := origin.AddTrustedOrigin(o); err != nil {
+			panic(err) // checkOrigins has let it pass
+		}
+	}
+	e.Use(s.begin, s.recover, s.checkHost, s.cors, checkOrigin(origin))
 	for _, r := range s.routes() {
 		handlers := []gin.HandlerFunc{r.serve}
 		if r.access == withKey {

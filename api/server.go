@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,10 +25,12 @@ import (
 
 // Config of a Server. A zero field means the default.
 type Config struct {
-	Key    string        // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
-	Hosts  []string      // names clients may use for this machine, besides localhost and its addresses
-	Models openai.Source // what is served
-	Limits Limits
+	Key     string        // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
+	Hosts   []string      // names clients may use for this machine, besides localhost and its addresses
+	Origins []string      // of web pages that may use the server, exactly; none by default
+	TLS     *tls.Config   // nil: connections are not encrypted
+	Models  openai.Source // what is served
+	Limits  Limits
 	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
 	IgnoreUnknown bool
 	Build         string       // version of the program, for clients that ask
@@ -74,6 +77,7 @@ type Server struct {
 	limits   Limits
 	keyHash  [sha256.Size]byte
 	hosts    map[string]bool
+	origins  map[string]bool
 	openai   *openai.Handler
 	llamacpp *llamacpp.Handler
 	metrics  *metrics.Metrics
@@ -97,6 +101,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
 	s.metrics = metrics.New(s.sources, s.Panics)
+	if err := checkOrigins(cfg.Origins); err != nil {
+		return nil, err
+	}
+	s.origins = map[string]bool{}
+	for _, o := range cfg.Origins {
+		s.origins[o] = true
+	}
 	for _, h := range cfg.Hosts {
 		if h == "" || strings.ContainsAny(h, "/*: ") {
 			return nil, fmt.Errorf("api: host name %q: must be a plain name without port or wildcard", h)
@@ -139,7 +150,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(limitListener(ln, s.limits.Connections)) }()
+	accepting := limitListener(ln, s.limits.Connections)
+	if s.cfg.TLS != nil {
+		accepting = tls.NewListener(accepting, s.cfg.TLS)
+	}
+	go func() { failed <- server.Serve(accepting) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("api: %w", err)

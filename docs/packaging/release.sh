@@ -17,41 +17,15 @@ release_version() {
 	esac
 }
 
-# zig_wrapper TARGET makes a program of zig that takes gcc's flags and sets cc to it. Its libraries load with any C
-# library since 2014; those of this machine's gcc need this machine's. It fails where there is no zig.
-zig_wrapper() {
-	local zig triple
-	case $1 in
-	linux_amd64) triple=x86_64-linux-gnu.2.17 ;;
-	linux_arm64) triple=aarch64-linux-gnu.2.17 ;;
-	darwin_amd64) triple=x86_64-macos.11.0 ;;
-	darwin_arm64) triple=aarch64-macos.11.0 ;;
-	windows_amd64) triple=x86_64-windows-gnu ;;
-	esac
-	if command -v zig >/dev/null; then
-		zig="zig"
-	elif python3 -m ziglang version >/dev/null 2>&1; then
-		zig="python3 -m ziglang"
-	else
-		return 1
-	fi
-	cc=$PWD/$RELEASE/tmp/zig-cc-$1
-	mkdir -p "${cc%/*}"
-	cat >"$cc" <<-WRAPPER
-		#!/usr/bin/env bash
-		exec $zig cc -target $triple "\${@/-march=armv8.2-a+dotprod/-mcpu=generic+v8_2a+dotprod}"
-	WRAPPER
-	chmod +x "$cc"
-}
-
-# The compilers of a release take the place of build.sh's, where zig is.
+# The compiler of a release is zig for all platforms, this one too: its libraries load with any C library since 2014, those
+# of this machine's gcc need this machine's.
 release_compilers() {
-	if ! zig_wrapper linux_amd64; then
+	if ! zig_cc linux_amd64; then
 		note "zig is missing (pip install ziglang): the kernels for Linux come from gcc, and need this machine's C library or a newer one"
 		return
 	fi
 	# shellcheck disable=SC2317
-	need_cc_for() { zig_wrapper "$1"; }
+	need_cc_for() { zig_cc "$1"; }
 }
 
 # glibc_of FILE... is the newest version of the C library that any of them needs.
@@ -223,7 +197,7 @@ release_twice() {
 
 # release_run starts the executables of all platforms for which this machine has one, or an emulator.
 release_run() {
-	local platform dir failed=
+	local platform dir wine failed=
 	[ -f $RELEASE/SHA256SUMS ] || die "no release; ./build.sh release makes one"
 	(cd $RELEASE && sha256sum --quiet -c SHA256SUMS)
 	for platform in "${PLATFORMS[@]}"; do
@@ -267,22 +241,4 @@ release_start() {
 	printf '%s:\n' "$platform"
 	printf '%s\n' "$text" | tr -d '\r' | sed 's/^/    /'
 	rm -rf "$home"
-}
-
-# windows_machine sets wine, with a prefix of its own. Before version 9 wine lacks the library that Go takes random numbers
-# from; zig makes a stand-in.
-windows_machine() {
-	local system
-	wine=$(command -v wine64 || command -v /usr/lib/wine/wine64 || command -v wine) || return 1
-	export WINEPREFIX=$PWD/bin/wine WINEDEBUG=-all
-	mkdir -p "$WINEPREFIX"
-	"$wine" cmd /c ver >/dev/null 2>&1
-	system=$WINEPREFIX/drive_c/windows/system32
-	[ ! -e "$system/bcryptprimitives.dll" ] || return 0
-	mkdir -p $RELEASE/tmp
-	zig_wrapper windows_amd64 || return 1
-	printf '%s\n' '#include <windows.h>' '#include <ntsecapi.h>' \
-		'__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return RtlGenRandom(p, (ULONG)n); }' >"$WINEPREFIX/prng.c"
-	"$cc" -shared -o "$system/bcryptprimitives.dll" "$WINEPREFIX/prng.c" -ladvapi32
-	rm -rf $RELEASE/tmp
 }

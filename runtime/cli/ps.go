@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -50,26 +51,22 @@ const (
 
 // askRunning asks a server what it has loaded.
 func askRunning(ctx context.Context, addr, key string) (list openai.Running, err error) {
-	host, port, err := net.SplitHostPort(addr)
+	base, transport, err := reach(addr)
 	if err != nil {
-		return list, usageErrorf("--addr %.100q: must be HOST:PORT, as in 127.0.0.1:8750", addr)
+		return list, err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // where a server that listens on all addresses can be reached
-	}
-	addr = net.JoinHostPort(host, port)
 	ctx, cancel := context.WithTimeout(ctx, psTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/ps", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/ps", nil)
 	if err != nil {
-		return list, usageErrorf("--addr %.100q: must be HOST:PORT, as in 127.0.0.1:8750", addr)
+		return list, notAnAddress(addr)
 	}
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	// Neither a proxy nor another host is to see the key.
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
@@ -93,6 +90,33 @@ func askRunning(ctx context.Context, addr, key string) (list openai.Running, err
 		return list, advise(fmt.Errorf("what listens on %s is no aquifer of this version: %w", addr, err), "--addr or AQUIFER_HOST names another")
 	}
 	return list, nil
+}
+
+func notAnAddress(addr string) error {
+	return usageErrorf("--addr %.100q: must be HOST:PORT, as in 127.0.0.1:8750, https://HOST:PORT or unix:PATH", addr)
+}
+
+// reach returns the base of a server's URLs, and how to connect to it.
+func reach(addr string) (base string, t *http.Transport, err error) {
+	t = &http.Transport{DisableKeepAlives: true}
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		}
+		return "http://localhost", t, nil
+	}
+	scheme, rest := "http", addr
+	if name, ok := strings.CutPrefix(addr, "https://"); ok {
+		scheme, rest = "https", name
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return "", nil, notAnAddress(addr)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // where a server that listens on all addresses can be reached
+	}
+	return scheme + "://" + net.JoinHostPort(host, port), t, nil
 }
 
 func printRunning(w io.Writer, models []openai.RunningModel, now time.Time) error {

@@ -3,12 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +33,7 @@ func (a *app) serveCommand() *cobra.Command {
 	}
 	a.completeModels(cmd, -1, stored)
 	addKnobs(cmd, modelKnobs, []string{
-		"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
+		"yes", "endpoint", "addr", "key", "tls-cert", "tls-key", "host", "origin", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
 		"speculate",
 	}, deviceKnobs)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
@@ -51,17 +48,17 @@ func (a *app) serveCommand() *cobra.Command {
 func (a *app) serve(s settings, args []string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	ln, err := listen(s.str("addr"), s.str("key"))
+	log := slog.New(slog.NewTextHandler(a.err, nil))
+	ln, err := listen(s, log)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.err, nil))
 	models, err := a.shelve(ctx, s, log, args)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	server, err := api.New(api.Config{
-		Key: s.str("key"), Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
+		Key: s.str("key"), Hosts: s.list("host"), Origins: s.list("origin"), TLS: ln.tls, Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close(), models.close())
@@ -69,8 +66,8 @@ func (a *app) serve(s settings, args []string) error {
 	serving, halt := context.WithCancel(ctx)
 	defer halt()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(serving, ln) }()
-	if err := models.begin(ctx, ln.Addr()); err != nil {
+	go func() { served <- server.Serve(serving, ln.Listener) }()
+	if err := models.begin(ctx, ln.url); err != nil {
 		halt()
 		return errors.Join(err, <-served, models.close())
 	}
@@ -95,7 +92,7 @@ func (a *app) shelve(ctx context.Context, s settings, log *slog.Logger, args []s
 }
 
 // begin loads the models that stay and says what the server offers.
-func (h *shelf) begin(ctx context.Context, addr net.Addr) error {
+func (h *shelf) begin(ctx context.Context, url string) error {
 	for _, o := range h.pinned {
 		if err := h.host.Pin(ctx, o.id); err != nil {
 			return h.notLoaded(ctx, err)
@@ -108,11 +105,11 @@ func (h *shelf) begin(ctx context.Context, addr net.Addr) error {
 	list := offerNames(offers)
 	switch {
 	case len(h.pinned) > 0:
-		h.tell("%s answers at http://%s/v1", list, addr)
+		h.tell("%s answers at %s", list, url)
 	case len(offers) == 0:
-		h.tell("the server answers at http://%s/v1 and has no models yet: aquifer pull NAME fetches one", addr)
+		h.tell("the server answers at %s and has no models yet: aquifer pull NAME fetches one", url)
 	default:
-		h.tell("the server answers at http://%s/v1 and loads what is asked for: %s", addr, list)
+		h.tell("the server answers at %s and loads what is asked for: %s", url, list)
 	}
 	return nil
 }
@@ -131,21 +128,6 @@ func (h *shelf) notLoaded(ctx context.Context, err error) error {
 		return load.Err
 	}
 	return err
-}
-
-// listen opens the address. It refuses one that others can reach when there is no key.
-func listen(addr, key string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, advise(fmt.Errorf("another program listens on %s", addr), "stop it or choose another port with --addr")
-	case err != nil:
-		return nil, advise(err, "give an address of this machine, as in --addr 127.0.0.1:8750")
-	}
-	if err := api.CheckExposure(ln.Addr(), key); err != nil {
-		return nil, errors.Join(advise(err, "AQUIFER_API_KEY=... sets one"), ln.Close())
-	}
-	return ln, nil
 }
 
 // modified is when the model was made, as far as its files tell; zero if they don't.

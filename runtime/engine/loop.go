@@ -61,17 +61,17 @@ func (e *Engine) gather() bool {
 	defer e.mu.Unlock()
 	for {
 		now := time.Now()
-		if e.cfg.Speculate > 0 {
-			e.speculate()
-		}
-		r := e.sched.Round(now)
-		for _, x := range r.Expired {
+		for _, x := range e.sched.Expire(now) {
 			err := ErrQueueTimeout
 			if errors.Is(x.Err, sched.ErrDeadline) {
 				err = context.DeadlineExceeded
 			}
 			e.end(x.Seq.Owner.(*sequence).request, err)
 		}
+		if e.cfg.Speculate > 0 {
+			e.speculate()
+		}
+		r := e.sched.Round()
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {
 				q := w.Seq.Owner.(*sequence)

@@ -40,7 +40,7 @@ func TestPausedGoFirst(t *testing.T) {
 		return q
 	}
 	step := func() {
-		for _, w := range s.Round(time.Time{}).Work {
+		for _, w := range s.Round().Work {
 			if s.Ran(w); w.Logits {
 				s.Append(w.Seq)
 			}

@@ -23,7 +23,7 @@ func family(t *testing.T, s *Scheduler, key string, length, most, children int) 
 
 // play runs a round and gives every sequence with logits its next token.
 func play(s *Scheduler) Round {
-	r := s.Round(time.Time{})
+	r := s.Round()
 	for _, w := range r.Work {
 		s.Ran(w)
 		if w.Logits {
@@ -181,11 +181,13 @@ func TestForkQueueTimeout(t *testing.T) {
 	s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8, QueueTimeout: time.Second}, kv.NewPool(9))
 	all := family(t, s, "", 5, 9, 1)
 	play(s)
-	if r := s.Round(time.Unix(1e9, 0)); len(r.Expired) != 0 || len(r.Work) != 1 {
+	expired := s.Expire(time.Unix(1e9, 0))
+	if r := s.Round(); len(expired) != 0 || len(r.Work) != 1 {
 		t.Errorf("%+v", r)
 	}
 	all[1].Deadline = time.Unix(1, 0)
-	if r := s.Round(time.Unix(1e9, 0)); len(r.Expired) != 1 || r.Expired[0].Err != ErrDeadline {
+	expired = s.Expire(time.Unix(1e9, 0))
+	if r := s.Round(); len(expired) != 1 || expired[0].Err != ErrDeadline {
 		t.Errorf("%+v", r)
 	}
 }

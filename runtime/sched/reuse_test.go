@@ -62,7 +62,7 @@ func TestReuse(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	add(scored)
-	if r := s.Round(time.Time{}); len(r.Work) != 1 || r.Work[0].Pos != 32 {
+	if r := s.Round(); len(r.Work) != 1 || r.Work[0].Pos != 32 {
 		t.Fatalf("%+v", r)
 	}
 	s.End(scored)

@@ -3,7 +3,6 @@ package sched
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"aquifer/runtime/kv"
 )
@@ -30,17 +29,15 @@ type Copy struct{ Dst, Src int32 }
 
 // Round is a step to run. Its slices are valid until the next call of Round.
 type Round struct {
-	Copies  []Copy // to be made before the step, in this order
-	Work    []Work // single tokens first; empty if nothing can run
-	Expired []Expired
+	Copies []Copy // to be made before the step, in this order
+	Work   []Work // single tokens first; empty if nothing can run
 }
 
-// Round removes the sequences whose time is over, admits waiting ones and makes up the next step. When the step has
+// Round admits waiting sequences and makes up the next step. When the step has
 // run, the caller calls Ran for each Work and then, for those with Logits, Append or End; Accept comes before, for every
 // proposed token that turned out to be the next. While a sequence waits, Work is never empty.
-func (s *Scheduler) Round(now time.Time) Round {
-	s.out.Work, s.out.Expired = s.out.Work[:0], s.out.Expired[:0]
-	s.expire(now)
+func (s *Scheduler) Round() Round {
+	s.out.Work = s.out.Work[:0]
 	s.supply()
 	s.admit()
 	s.share()

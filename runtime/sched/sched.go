@@ -161,6 +161,7 @@ type Scheduler struct {
 	round   uint64
 	prompts []*Seq  // scratch of share
 	claims  []*lane // likewise
+	expired []Expired
 	out     Round
 }
 
@@ -383,18 +384,22 @@ func (s *Scheduler) dequeue(l *lane, i int) {
 	}
 }
 
-// expire moves sequences past their time to s.out.Expired.
-func (s *Scheduler) expire(now time.Time) {
+// Expire removes the sequences whose time is over and returns them. The caller calls it before each Round and ends what
+// belongs to them first: a child whose parent is gone could start in that round otherwise. The result is valid until the
+// next call.
+func (s *Scheduler) Expire(now time.Time) []Expired {
+	s.expired = s.expired[:0]
 	past := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	s.All(func(q *Seq) {
 		switch {
 		case past(q.Deadline):
-			s.out.Expired = append(s.out.Expired, Expired{q, ErrDeadline})
+			s.expired = append(s.expired, Expired{q, ErrDeadline})
 		case q.state == waiting && past(q.until):
-			s.out.Expired = append(s.out.Expired, Expired{q, ErrQueueTimeout})
+			s.expired = append(s.expired, Expired{q, ErrQueueTimeout})
 		}
 	})
-	for _, e := range s.out.Expired {
+	for _, e := range s.expired {
 		s.End(e.Seq)
 	}
+	return s.expired
 }

@@ -178,8 +178,9 @@ func (m *sim) round(between func()) {
 			}
 		})
 	}
-	r := m.s.Round(m.now)
-	for _, e := range r.Expired {
+	expired := m.s.Expire(m.now)
+	r := m.s.Round()
+	for _, e := range expired {
 		c := m.live[e.Seq]
 		late := !e.Seq.Deadline.IsZero() && !m.now.Before(e.Seq.Deadline)
 		waited := c.admitted < 0 && !c.child && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
