@@ -247,7 +247,7 @@ func TestDeps(t *testing.T) {
 }
 
 func TestModuleFile(t *testing.T) {
-	for _, file := range []string{"go.mod", ".ci/tools.mod"} {
+	for _, file := range []string{"go.mod", ".ci/tools.mod", ".ci/release.mod"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

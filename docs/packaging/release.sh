@@ -20,10 +20,7 @@ release_version() {
 # The compiler of a release is zig for all platforms, this one too: its libraries load with any C library since 2014, those
 # of this machine's gcc need this machine's.
 release_compilers() {
-	if ! zig_cc linux_amd64; then
-		note "zig is missing (pip install ziglang): the kernels for Linux come from gcc, and need this machine's C library or a newer one"
-		return
-	fi
+	zig_cc linux_amd64 || die "a release needs zig, which compiles for every platform: pip install ziglang"
 	# shellcheck disable=SC2317
 	need_cc_for() { zig_cc "$1"; }
 }
