@@ -86,7 +86,7 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Config, fallback bool, err error) {
 	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
-		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
+		KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 	}
 	if !o.tokensOnly {
@@ -96,7 +96,9 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		cfg.Tokenizer = sess.tok
 	}
 	sess.backend, fallback, err = a.openBackend(s)
-	cfg.Backend = sess.backend
+	if err == nil {
+		cfg.Backend, cfg.Precision = sess.backend, s.precision(sess.backend)
+	}
 	return cfg, fallback, err
 }
 
@@ -111,12 +113,30 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 	a.tell("%v; using backend ref, which is slow", err)
 	sess.backend.Close()
 	sess.backend = ref.New(threads(s))
-	cfg.Backend = sess.backend
+	cfg.Backend, cfg.Precision = sess.backend, s.precision(sess.backend)
 	return f()
 }
 
+// measureExactly makes what a command measures the model's and not the arithmetic's, unless flags say otherwise.
+func (s settings) measureExactly() {
+	for name, value := range map[string]string{"kv": "f32", "precision": "exact"} {
+		if !s.given(name) {
+			must(0, s.set.Set(name, value))
+		}
+	}
+}
+
+// precision is what the flag says, and exact where auto changes nothing: more of a conversation can be reused then.
+func (s settings) precision(b backends.Backend) backends.Precision {
+	p := precisions[s.str("precision")]
+	if info := b.Info(); p == backends.Auto && (info.Name == "ref" || cpu.AutoIsExact(info.Level)) {
+		return backends.Exact
+	}
+	return p
+}
+
 var (
-	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast}
+	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast, "auto": backends.Auto}
 	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16, "q8_0": plan.Q8_0}
 )
 
