@@ -214,7 +214,8 @@ func TestEnums(t *testing.T) {
 		"AQ_ROPE_HALF": int64(plan.RopeHalf), "AQ_ROPE_NEIGHBOURS": int64(plan.RopeNeighbours),
 		"AQ_ACT_SILU": int64(plan.SiLU), "AQ_ACT_GELU_TANH": int64(plan.GeluTanh), "AQ_ACT_GELU_ERF": int64(plan.GeluErf),
 		"AQ_PRECISION_EXACT": int64(backends.Exact), "AQ_PRECISION_FAST": int64(backends.Fast),
-		"AQ_LEVEL_BEST": int64(abi.LevelBest), "AQ_LEVEL_COUNT": int64(abi.LevelDotprod) + 1,
+		"AQ_PRECISION_AUTO": int64(backends.Auto),
+		"AQ_LEVEL_BEST":     int64(abi.LevelBest), "AQ_LEVEL_COUNT": int64(abi.LevelDotprod) + 1,
 	}
 	var ops []string
 	for i, k := range plan.Kinds() {

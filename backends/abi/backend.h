@@ -71,7 +71,7 @@ enum { AQ_PART_ELEMENTS = 0, AQ_PART_CODES = 1, AQ_PART_CODEBOOKS = 2, AQ_PART_S
 enum { AQ_NORM_RMS = 0, AQ_NORM_LAYER = 1 };                                           // plan.NormType
 enum { AQ_ROPE_HALF = 0, AQ_ROPE_NEIGHBOURS = 1 };                                     // plan.RopePairing
 enum { AQ_ACT_SILU = 0, AQ_ACT_GELU_TANH = 1, AQ_ACT_GELU_ERF = 2 };                   // plan.Activation
-enum { AQ_PRECISION_EXACT = 0, AQ_PRECISION_FAST = 1 };                                // backends.Precision
+enum { AQ_PRECISION_EXACT = 0, AQ_PRECISION_FAST = 1, AQ_PRECISION_AUTO = 2 };         // backends.Precision
 // Levels of all architectures, a higher one with a higher number.
 enum {
 	AQ_LEVEL_BEST = 0,

@@ -74,7 +74,7 @@ func Identical(t *testing.T, opens ...func(t *testing.T) backends.Backend) {
 			}
 		})
 	}
-	for _, precision := range []backends.Precision{backends.Exact, backends.Fast} {
+	for _, precision := range []backends.Precision{backends.Exact, backends.Fast, backends.Auto} {
 		for _, seed := range []uint64{1, 2, 3, 4, 5, 6} {
 			t.Run(fmt.Sprintf("%s/%d", precision, seed), func(t *testing.T) {
 				if err := identical(seed, precision, opened); err != nil {

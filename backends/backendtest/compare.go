@@ -28,6 +28,8 @@ const (
 	linearExact = 1e-6
 	// linearFast is the contract of backends.Fast.
 	linearFast = 3e-2
+	// linearAuto is the contract of backends.Auto: fast arithmetic that keeps perplexity within 0.5 %.
+	linearAuto = 5e-3
 	// attending: scores of size s carry an absolute error of about s*2^-22, which is the relative error of their
 	// exponentials; scores in the suite reach 20.
 	attending = 1e-5
@@ -35,10 +37,14 @@ const (
 
 // linearTolerance returns the bound of one product.
 func linearTolerance(p backends.Precision) tolerance {
-	if p == backends.Fast {
+	switch p {
+	case backends.Fast:
 		return tolerance{norm: linearFast}
+	case backends.Auto:
+		return tolerance{norm: linearAuto}
+	default:
+		return tolerance{norm: linearExact}
 	}
-	return tolerance{norm: linearExact}
 }
 
 // ropeTolerance: with angles in float32, position*frequency is off by pos*2^-24 radians, and so is the rotated pair.
@@ -51,6 +57,8 @@ func modelTolerance(o backends.Options) tolerance {
 	switch {
 	case o.Precision == backends.Fast:
 		return tolerance{norm: 0.25}
+	case o.Precision == backends.Auto:
+		return tolerance{norm: 0.05}
 	case o.KV == plan.Q8_0:
 		return tolerance{norm: 1e-2}
 	default:

@@ -19,7 +19,7 @@ func countSteps() (steps []*backends.Step) {
 
 func precisions(name string, run func(p backends.Precision, tested, oracle backends.Backend) error) []testCase {
 	var cases []testCase
-	for _, p := range []backends.Precision{backends.Exact, backends.Fast} {
+	for _, p := range []backends.Precision{backends.Exact, backends.Fast, backends.Auto} {
 		cases = append(cases, testCase{name + "/" + p.String(), func(tested, oracle backends.Backend) error {
 			return run(p, tested, oracle)
 		}})
@@ -115,7 +115,7 @@ func outlierCases() []testCase {
 		}
 		cases = append(cases, precisions(name, func(p backends.Precision, tested, oracle backends.Backend) error {
 			column := float32(1000)
-			if p == backends.Fast {
+			if p != backends.Exact {
 				column = 8 // the contract of fast mode bounds inputs without extremes only
 			}
 			l := newLab(name)

@@ -362,7 +362,7 @@ func closed(tested, _ backends.Backend) error {
 // repeat: a step run twice gives the same bits, and what a step returned stays until the next.
 func repeat(tested, _ backends.Backend) error {
 	l := small()
-	for _, p := range []backends.Precision{backends.Exact, backends.Fast} {
+	for _, p := range []backends.Precision{backends.Exact, backends.Fast, backends.Auto} {
 		o := smallOptions()
 		o.Precision = p
 		pr, err := l.program(tested, o)
@@ -391,7 +391,7 @@ func repeat(tested, _ backends.Backend) error {
 // batch: rows of a prompt come out the same one by one, in chunks and together with other sequences.
 func batch(tested, _ backends.Backend) error {
 	l := small()
-	for _, p := range []backends.Precision{backends.Exact, backends.Fast} {
+	for _, p := range []backends.Precision{backends.Exact, backends.Fast, backends.Auto} {
 		o := smallOptions()
 		o.Precision = p
 		pr, err := l.program(tested, o)
@@ -405,8 +405,8 @@ func batch(tested, _ backends.Backend) error {
 		}
 		want := slices.Clone(whole.Features)
 		tol := tolerance{norm: attending}
-		if p == backends.Fast {
-			tol.norm = 2 * linearFast // kernels for one and for many tokens may err differently
+		if p != backends.Exact {
+			tol.norm = 2 * linearTolerance(p).norm // kernels for one and for many tokens may err differently
 		}
 		for _, chunk := range []int{1, 2, 5, 16} {
 			for pos := 0; pos < 37; pos += chunk {

@@ -261,3 +261,32 @@ func TestReason(t *testing.T) {
 		t.Error("a reason for no kernel")
 	}
 }
+
+// TestAuto: auto differs from exact at the levels that AutoIsExact names, and only there, for one token or for many.
+func TestAuto(t *testing.T) {
+	wide := tiny // long enough for tables over tokens
+	wide.layers, wide.hidden, wide.ffn = 1, 1024, 4096
+	levels(t, func(t *testing.T, level string) {
+		dev := open(t, cpu.Config{Threads: 1, Level: level})
+		differs := false
+		for _, n := range []int{1, 64} {
+			var first []float32
+			for _, p := range []backends.Precision{backends.Exact, backends.Auto} {
+				o := tinyOptions()
+				o.Precision, o.MaxTokens = p, 64
+				prog := wide.program(t, dev, o)
+				s := tokenStep(0, n)
+				if err := prog.Run(s); err != nil {
+					t.Fatal(err)
+				}
+				if p == backends.Exact {
+					first = slices.Clone(s.Logits)
+				}
+				differs = differs || !slices.Equal(first, s.Logits)
+			}
+		}
+		if differs == cpu.AutoIsExact(level) {
+			t.Errorf("auto differs from exact: %v", differs)
+		}
+	})
+}

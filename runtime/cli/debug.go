@@ -31,15 +31,14 @@ func (a *app) logitsCommand() *cobra.Command {
 		Use:   "logits [MODEL] --tokens IDS",
 		Short: "Print the logits behind a list of tokens",
 		Long: "logits runs the tokens as they are, without BOS, and prints the logits of the last position over the whole\n" +
-			"vocabulary: one a line, or {\"logits\": [...]}. Keys and values are cached as F32 unless --kv says otherwise.",
+			"vocabulary: one a line, or {\"logits\": [...]}. Keys and values are cached as F32 and products\n" +
+			"exact unless --kv and --precision say otherwise.",
 		Example: "  aquifer debug logits ./model --tokens 1,2,3 --backend ref --json",
 	}
 	a.completeModels(cmd, 1, stored)
 	addKnobs(cmd, []string{"tokens", "json"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
-		if !s.given("kv") {
-			must(0, s.set.Set("kv", "f32"))
-		}
+		s.measureExactly()
 		ids, err := parseIDs(s.str("tokens"), 1<<31-1)
 		if err != nil {
 			return err

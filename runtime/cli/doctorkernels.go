@@ -37,13 +37,14 @@ func (a *app) reportKernels(s settings, path string) (name string, reports []ker
 	if err != nil {
 		return "", nil, err
 	}
-	reports, err = kernelsOf(b, m, precisions[s.str("precision")])
+	precision := s.precision(b)
+	reports, err = kernelsOf(b, m, precision)
 	err = errors.Join(err, b.Close())
 	if unsupported := (*backends.UnsupportedError)(nil); fallback && errors.As(err, &unsupported) {
 		err = advise(err, "it would run on backend ref, which is slow")
 	}
 	info := b.Info()
-	return fmt.Sprintf("%s on %s %s, %s", ck.Name, info.Name, info.Level, s.str("precision")), reports, err
+	return fmt.Sprintf("%s on %s %s, %s", ck.Name, info.Name, info.Level, precision), reports, err
 }
 
 func kernelsOf(b backends.Backend, m *models.Model, p backends.Precision) ([]kernelReport, error) {

@@ -32,9 +32,9 @@ var knobs = []knob{
 	{name: "backend", def: "auto", oneOf: []string{"auto", "cpu", "ref"}, help: "what runs the model; auto takes cpu, or ref where there are no kernels"},
 	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
-	{name: "precision", def: "exact", oneOf: []string{"exact", "fast"}, help: "arithmetic of products with compressed weights"},
+	{name: "precision", def: "auto", oneOf: []string{"auto", "exact", "fast"}, help: "arithmetic of products with compressed weights; auto is fast where that keeps perplexity within 0.5 %"},
 	{name: "kv", def: "f16", oneOf: []string{"f32", "f16", "q8_0"}, help: "type of cached keys and values; q8_0 takes about half the memory of f16"},
-	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, with --precision fast for requests with a prediction only"},
+	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, and unless --precision is exact for requests with a prediction only"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
 
 	// What is asked, and how tokens are chosen.

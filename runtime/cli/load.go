@@ -97,14 +97,9 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Config, fallback bool, err error) {
 	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
-		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
+		KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 		WholeContext: o.whole, Others: o.others,
-	}
-	if s.has("speculate") {
-		if err := speculation(&cfg, s.str("speculate")); err != nil {
-			return cfg, false, err
-		}
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
@@ -117,8 +112,19 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 	} else {
 		sess.backend, fallback, err = a.openBackend(s)
 	}
-	cfg.Backend = sess.backend
+	if err == nil {
+		err = s.runOn(&cfg, sess.backend)
+	}
 	return cfg, fallback, err
+}
+
+// runOn says what runs the model, and what depends on that.
+func (s settings) runOn(cfg *engine.Config, b backends.Backend) error {
+	cfg.Backend, cfg.Precision = b, s.precision(b)
+	if s.has("speculate") {
+		return speculation(cfg, s.str("speculate"))
+	}
+	return nil
 }
 
 // orRef calls f, and once more with the reference backend if the one in cfg lacks what the model needs and fallback
@@ -134,12 +140,32 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 		sess.backend.Close()
 	}
 	sess.backend, sess.shared = ref.New(threads(s)), false
-	cfg.Backend = sess.backend
+	if err := s.runOn(cfg, sess.backend); err != nil {
+		return err
+	}
 	return f()
 }
 
+// measureExactly makes what a command measures the model's and not the arithmetic's, unless flags say otherwise.
+func (s settings) measureExactly() {
+	for name, value := range map[string]string{"kv": "f32", "precision": "exact"} {
+		if !s.given(name) {
+			must(0, s.set.Set(name, value))
+		}
+	}
+}
+
+// precision is what the flag says, and exact where auto changes nothing: more of a conversation can be reused then.
+func (s settings) precision(b backends.Backend) backends.Precision {
+	p := precisions[s.str("precision")]
+	if info := b.Info(); p == backends.Auto && (info.Name == "ref" || cpu.AutoIsExact(info.Level)) {
+		return backends.Exact
+	}
+	return p
+}
+
 var (
-	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast}
+	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast, "auto": backends.Auto}
 	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16, "q8_0": plan.Q8_0}
 )
 

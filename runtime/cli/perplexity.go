@@ -26,7 +26,8 @@ func (a *app) perplexityCommand() *cobra.Command {
 		Short: "Measure how well a model predicts a text",
 		Long: "perplexity tokenizes a text, cuts it into windows, and prints the exponential of the mean negative\n" +
 			"log-likelihood of the second half of each: lower is better, and what quantization costs shows in it. Compare\n" +
-			"values of one text, tokenizer and window only. Keys and values are cached as F32 unless --kv says otherwise.\n\n" +
+			"values of one text, tokenizer and window only. Keys and values are cached as F32 and products exact unless --kv\n" +
+			"and --precision say otherwise.\n\n" +
 			"It is the number that llama.cpp's tool prints, but for one token: that leaves out the first of each second\n" +
 			"half. As there, BOS takes the place of a window's first token where the tokenizer adds one to texts, and\n" +
 			"control tokens written in the text are text. Ctrl-C prints what was measured so far.",
@@ -39,9 +40,7 @@ func (a *app) perplexityCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if !s.given("kv") {
-			must(0, s.set.Set("kv", "f32"))
-		}
+		s.measureExactly()
 		text, err := a.measuredText(s.str("file"))
 		if err != nil {
 			return err

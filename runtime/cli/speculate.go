@@ -13,12 +13,12 @@ const (
 )
 
 // speculation sets how many proposed tokens answers may try. By default all answers may in the exact precision, where they
-// stay the same. In the fast one they differ a little with the width of steps, so there only those do that come with a
+// stay the same. In the others they differ a little with the width of steps, so there only those do that come with a
 // prediction.
 func speculation(cfg *engine.Config, value string) error {
 	switch value {
 	case "auto":
-		cfg.Speculate, cfg.SpeculateAsked = defaultDraft, cfg.Precision == backends.Fast
+		cfg.Speculate, cfg.SpeculateAsked = defaultDraft, cfg.Precision != backends.Exact
 	case "off":
 		cfg.Speculate = 0
 	default:

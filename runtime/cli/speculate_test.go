@@ -17,6 +17,7 @@ func TestSpeculation(t *testing.T) {
 	}{
 		{"auto", backends.Exact, 8, false},
 		{"auto", backends.Fast, 8, true},
+		{"auto", backends.Auto, 8, true},
 		{"off", backends.Exact, 0, false},
 		{"3", backends.Fast, 3, false},
 		{"64", backends.Exact, 64, false},

@@ -192,6 +192,8 @@ typedef struct kernels {
 	bool interleaved;  // order of the rows in a tile: byte 4i+j holds row 16j+i, not row b at byte b
 	bool book16;       // decodes F16 codebooks quickly
 	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
+	// Fast arithmetic that auto precision takes, because it was shown to keep perplexity: see backends/RATIONALE.md.
+	bool auto_tables, auto_tokens;
 	int64_t table_bytes;
 	// Estimated cycles, for the choice between tables and panels: of a lookup and of a table entry for each input of a
 	// group, exact and fast; the same for four and for eight lanes; of decoding one code of eight inputs; of a
@@ -448,6 +450,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
 int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
+bool fast_tables(const program *p); // of one token
 bool bytes_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);

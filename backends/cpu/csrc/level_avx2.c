@@ -24,7 +24,7 @@ static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_pro
 	.cost_lanes_entry = {0.49f, 0.66f}, .cost_decode = 1.8f, .cost_fma = 0.075f, .tables = tables_fp32,
 	.tables_name = "fp32", .tables_fast = tables_8bit, .tables_fast_name = "8 bit",
 	.tables_lanes = tables_lanes, .tokens = tokens_fp32, .tokens_fast = tokens_int16, .tokens_step = 8,
-	.tokens_fast_step = 16, .quantize8 = quantize16, .bytes_book = signed_book, .codes8 = signed_product, .x8_bytes = 2,
+	.tokens_fast_step = 16, .auto_tokens = true, .quantize8 = quantize16, .bytes_book = signed_book, .codes8 = signed_product, .x8_bytes = 2,
 	.bytes_tokens = 12, .bytes_books = 2, .cost_tokens_lookup = 1.4f, .cost_tokens_entry = 0.47f, .cost_tokens_fast_lookup = 1.6f,
 	.cost_tokens_fast_entry = 1.0f, COMMON_KERNELS};
 

@@ -46,7 +46,11 @@ int32_t product_panel_cols(const weight *w) {
 // These follow from the layout, not from the books, whose memory does not exist yet when programs are laid out.
 static bool has_tables(const program *p, const weight *w) { return w->layout == LAYOUT_TILES && p->k->tables; }
 
-static bool fast_tables(const program *p) { return p->args.precision == AQ_PRECISION_FAST && p->k->tables_fast; }
+static bool takes(const program *p, bool in_auto) {
+	return p->args.precision == AQ_PRECISION_FAST || (p->args.precision == AQ_PRECISION_AUTO && in_auto);
+}
+
+bool fast_tables(const program *p) { return p->k->tables_fast && takes(p, p->k->auto_tables); }
 
 // table_cycles estimates tables of one token.
 static double table_cycles(const program *p, const weight *w) {
@@ -81,7 +85,7 @@ static double panel_cycles(const program *p, const weight *w, int32_t tokens) {
 
 // fast_tokens says whether tables over tokens are those of the fast precision, which take more tokens at a time.
 static bool fast_tokens(const program *p, int32_t tokens) {
-	return p->args.precision == AQ_PRECISION_FAST && p->k->tokens_fast && tokens > p->k->tokens_step;
+	return p->k->tokens_fast && takes(p, p->k->auto_tokens) && tokens > p->k->tokens_step;
 }
 
 static int32_t tokens_step(const program *p, int32_t tokens) {
@@ -166,7 +170,7 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (tokens > AQ_TABLE_TOKENS && w->book_i && bytes_ready(p, &p->weights[w - p->weights])) {
 		return METHOD_PANEL8;
 	}
-	// book_t is absent where the fast tables of one token have an order of their own.
+	// book_t is absent where the fast precision has other books.
 	if (w->book_t && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < panel_cycles(p, w, tokens)) {
 		return METHOD_TOKENS;
 	}

@@ -44,10 +44,11 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->blocks = (w->groups + w->block - 1) / w->block;
 		w->data = arena_take(a, (int64_t)w->blocks * w->tiles, (int64_t)w->block * i->books * AQ_TILE);
 		if (p->k->tables) {
-			if (p->k->fast_pairs && p->args.precision == AQ_PRECISION_FAST) {
+			if (p->k->fast_pairs && fast_tables(p)) {
 				w->book_pairs = arena_take(a, (int64_t)i->books * ((i->in_group + 1) / 2), AQ_ENTRIES * 4);
 				w->book_step = arena_take(a, i->books, 4);
-			} else {
+			}
+			if (!w->book_pairs || p->args.precision == AQ_PRECISION_AUTO) { // many tokens are exact there
 				w->book_t = arena_take(a, (int64_t)i->books * i->in_group, AQ_ENTRIES * 4);
 			}
 			w->book_norm = arena_take(a, i->books, 4);
@@ -179,7 +180,8 @@ static void transpose_book(const program *p, weight *w, int32_t book) {
 				top = size > top ? size : top;
 				if (pass && w->book_t) {
 					w->book_t[((int64_t)book * g + j) * AQ_ENTRIES + to] = v;
-				} else if (pass) {
+				}
+				if (pass && w->book_pairs) {
 					int16_t *pair = (int16_t *)(w->book_pairs + ((int64_t)book * ((g + 1) / 2) + j / 2) * AQ_ENTRIES + to);
 					pair[j % 2] = (int16_t)__builtin_rintf(v == v ? v * inv : 0);
 				}
@@ -291,7 +293,6 @@ static void put_number(text *t, int32_t n) {
 
 void weight_kernel_name(const program *p, const weight *w, char *name) {
 	static const char *types[] = {"f32", "f16", "bf16", "i8", "i16", "i32", "q8_0"};
-	const bool fast = p->args.precision == AQ_PRECISION_FAST && p->k->tables_fast;
 	text t = {name, name + AQ_NAME_BYTES - 1};
 	if (w->info.encoding == AQ_ENCODING_DENSE) {
 		put(&t, w->layout == LAYOUT_NONE ? "vector " : "dense ");
@@ -309,7 +310,7 @@ void weight_kernel_name(const program *p, const weight *w, char *name) {
 		}
 		if (w->book_norm) {
 			put(&t, " tables ");
-			put(&t, fast ? p->k->tables_fast_name : p->k->tables_name);
+			put(&t, fast_tables(p) ? p->k->tables_fast_name : p->k->tables_name);
 		} else {
 			put(&t, p->k->codes && codes_direct(w) ? " codes" : " panel");
 			put(&t, w->book_8 ? " bytes" : w->book16 ? " f16" : " fp32");
