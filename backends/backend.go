@@ -75,7 +75,7 @@ func (p Precision) String() string {
 // Options are the sizes and choices of a compilation. All limits are inclusive and must be at least one.
 type Options struct {
 	Precision  Precision
-	KV         plan.DType // F32 or F16
+	KV         plan.DType // F32, F16, or Q8_0: 32 columns of a head, at its end fewer, share an F16 scale
 	KVBlocks   int        // blocks of plan.KVBlock positions, shared by all sequences
 	MaxTokens  int        // tokens of a step
 	MaxSeqs    int        // sequences of a step

@@ -31,6 +31,7 @@ var figures = []figure{
 	{name: "recomputed_tokens_total", help: "Tokens that were run once more, because their cache was given away or had to be made anew.", read: func(s engine.Stats) int64 { return s.Again }},
 	{name: "answers_total", help: "Complete answers by what ended them; a request may have several.", label: "reason", value: "stop", read: func(s engine.Stats) int64 { return s.Stopped }},
 	{name: "answers_total", label: "reason", value: "length", read: func(s engine.Stats) int64 { return s.Cut }},
+	{name: "answers_total", label: "reason", value: "tool_calls", read: func(s engine.Stats) int64 { return s.Called }},
 	{name: "requests_total", help: "Requests by how they ended.", label: "outcome", value: "complete", read: func(s engine.Stats) int64 { return s.Finished }},
 	{name: "requests_total", label: "outcome", value: "cancelled", read: func(s engine.Stats) int64 { return s.Cancelled }},
 	{name: "requests_total", label: "outcome", value: "expired", read: func(s engine.Stats) int64 { return s.Expired }},

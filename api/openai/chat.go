@@ -95,16 +95,14 @@ type total struct {
 
 func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 	t.ended++
-	if predicted && d.Usage != nil {
-		if t.CompletionDetails == nil {
-			t.CompletionDetails = &completionDetails{}
-		}
-		t.CompletionDetails.Accepted += d.Usage.Accepted
-		t.CompletionDetails.Rejected += d.Usage.Rejected
-	}
 	u := usageOf(d.Usage)
+	if predicted { // else they are guesses that nobody asked for
+		t.Details.Accepted += u.Details.Accepted
+		t.Details.Rejected += u.Details.Rejected
+	}
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
+	t.Details.Reasoning += u.Details.Reasoning
 	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
 	t.TotalTokens = t.PromptTokens + t.CompletionTokens
 	note.Prompt, note.Completion, note.Cached = t.PromptTokens, t.CompletionTokens, t.PromptDetails.CachedTokens
@@ -115,7 +113,8 @@ func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 
 // whole collects the answer and sends it at once.
 func (a *answer) whole(s Stream) {
-	texts := make([]strings.Builder, a.n)
+	texts, thoughts := make([]strings.Builder, a.n), make([]strings.Builder, a.n)
+	calls := make([][]engine.CallPart, a.n)
 	probs := make([][]engine.Logprob, a.n)
 	choices := make([]choice, a.n)
 	var all total
@@ -129,6 +128,8 @@ func (a *answer) whole(s Stream) {
 			return
 		}
 		texts[d.Index].WriteString(d.Text)
+		thoughts[d.Index].WriteString(d.Reasoning)
+		calls[d.Index] = append(calls[d.Index], d.Calls...)
 		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
 			choices[d.Index].FinishReason = string(d.Finish)
@@ -141,7 +142,7 @@ func (a *answer) whole(s Stream) {
 	}
 	for i := range choices {
 		choices[i].Index = i
-		choices[i].Message = reply{Role: "assistant", Content: texts[i].String()}
+		choices[i].Message = answerOf(texts[i].String(), thoughts[i].String(), calls[i])
 		if a.logprobs {
 			choices[i].Logprobs = logprobsOf(probs[i])
 		}
@@ -202,7 +203,12 @@ func (a *answer) stream(s Stream) {
 func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 	if !opened[d.Index] {
 		opened[d.Index] = true
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant"}}); err != nil {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant", Content: new(string)}}); err != nil {
+			return err
+		}
+	}
+	if d.Reasoning != "" {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: thought{d.Reasoning, d.Reasoning}}); err != nil {
 			return err
 		}
 	}
@@ -213,6 +219,11 @@ func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 			c.Logprobs = logprobsOf(d.Logprobs)
 		}
 		if err := a.send(out, c); err != nil {
+			return err
+		}
+	}
+	for _, delta := range deltas(d.Calls) {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: delta}); err != nil {
 			return err
 		}
 	}

@@ -58,6 +58,7 @@ var volatile = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`"id":"chatcmpl-[0-9a-f]{32}"`), `"id":"chatcmpl-ID"`},
+	{regexp.MustCompile(`"id":"call_[0-9A-Z]{24}"`), `"id":"call_ID"`},
 	{regexp.MustCompile(`"created":1[0-9]{9}\b`), `"created":NOW`},
 	{regexp.MustCompile(`(: ping\n)+`), ": ping\n"},
 	{regexp.MustCompile(`"system_fingerprint":"fp_[0-9a-f]{12}"`), `"system_fingerprint":"fp_X"`},

@@ -112,6 +112,8 @@ func fromEngine(err error) (e *Error, ok bool) {
 				"shorten the messages", tooLong.Prompt, tooLong.Context),
 			PromptTokens: tooLong.Prompt, Context: tooLong.Context,
 		}, true
+	case errors.As(err, &chat) && chat.Param != "":
+		return badParam(chat.Param, "%s", chat.Msg), true
 	case errors.As(err, &chat):
 		return Invalid(http.StatusBadRequest, "invalid_messages", "messages", "%s", chat.Msg), true
 	case errors.As(err, &load):

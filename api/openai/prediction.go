@@ -26,7 +26,7 @@ func setPrediction(r *chatRequest, v node, name string) *Error {
 		return badParam(name+".type", "must be content")
 	}
 	var e *Error
-	r.prediction, e = text(content, name+".content", r.lenient)
+	r.prediction, e = text(content, name+".content", false, r.lenient)
 	r.predicted = e == nil
 	return e
 }

@@ -191,7 +191,7 @@ typedef struct aq_compile_args {
 	int32_t vocab;
 	int32_t max_pos;
 	int32_t precision; // AQ_PRECISION_*
-	int32_t kv_type;   // AQ_DTYPE_F32 or AQ_DTYPE_F16
+	int32_t kv_type;   // AQ_DTYPE_F32, AQ_DTYPE_F16 or AQ_DTYPE_Q8_0
 	int32_t kv_blocks;
 	int32_t max_tokens;
 	int32_t max_seqs;

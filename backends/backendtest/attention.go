@@ -91,7 +91,7 @@ func attentionCases() []testCase {
 	var cases []testCase
 	for _, ratio := range []int{1, 3, 4} {
 		for _, dim := range []int{12, 20, 26, 64, 80, 128} {
-			for _, kv := range []plan.DType{plan.F32, plan.F16} {
+			for _, kv := range []plan.DType{plan.F32, plan.F16, plan.Q8_0} {
 				a := attentionShape{heads: 2 * ratio, kvHeads: 2, dim: dim, kv: kv}
 				switch dim {
 				case 20:

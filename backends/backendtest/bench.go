@@ -34,11 +34,12 @@ func Bench(b *testing.B, open func(b *testing.B) backends.Backend) {
 			}
 		}
 	}
-	for _, kv := range []plan.DType{plan.F32, plan.F16} {
+	for _, kv := range []plan.DType{plan.F32, plan.F16, plan.Q8_0} {
 		a := attentionShape{heads: 32, kvHeads: 8, dim: 64, kv: kv}
 		l, o := a.lab("bench"), a.options()
 		const pos = 1000
-		size := int64(2*pos*a.kvHeads*a.dim) * map[plan.DType]int64{plan.F32: 4, plan.F16: 2}[kv]
+		elements, bytes := kv.Block()
+		size := int64(2*pos*a.kvHeads*a.dim) * int64(bytes) / int64(elements)
 		for _, n := range []int{1, 64} {
 			b.Run(fmt.Sprintf("attention/%s/%d", kv, n), func(b *testing.B) {
 				blocks := make([]int32, 36)

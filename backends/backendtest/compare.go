@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"aquifer/backends"
+	"aquifer/runtime/plan"
 )
 
 // tolerance bounds the error of a token's row of results: norm is the bound of ‖got-want‖/‖want‖, each the a single
@@ -44,12 +45,17 @@ func linearTolerance(p backends.Precision) tolerance {
 func ropeTolerance(pos int) tolerance { return tolerance{norm: elementary + float64(pos)*1.2e-7} }
 
 // modelTolerance bounds the features behind a few random layers: the errors of their products add up, and random
-// layers amplify more than trained ones.
-func modelTolerance(p backends.Precision) tolerance {
-	if p == backends.Fast {
+// layers amplify more than trained ones. Keys that differ in their last bit may be rounded to neighbouring bytes, a
+// 254th of their group's largest apart.
+func modelTolerance(o backends.Options) tolerance {
+	switch {
+	case o.Precision == backends.Fast:
 		return tolerance{norm: 0.25}
+	case o.KV == plan.Q8_0:
+		return tolerance{norm: 1e-2}
+	default:
+		return tolerance{norm: 1e-4}
 	}
-	return tolerance{norm: 1e-4}
 }
 
 // compare checks rows of results. floor is the smallest root mean square that a row's error is measured against.

@@ -138,7 +138,7 @@ func decoder(seed uint64) (*lab, backends.Options) {
 	l.b.Plan.Features, l.b.Plan.Logits = features.Buf, logits.Buf
 
 	o := options(backends.Exact)
-	o.KVBlocks, o.KV = 20, []plan.DType{plan.F32, plan.F16}[pick(0, 1)]
+	o.KVBlocks, o.KV = 20, []plan.DType{plan.F32, plan.F16, plan.Q8_0}[pick(0, 1, 2)]
 	return l, o
 }
 
@@ -180,11 +180,11 @@ func randomModel(seed uint64, p backends.Precision, tested, oracle backends.Back
 	l, o := decoder(seed)
 	o.Precision = p
 	steps := decoderSteps(seed, o)
-	if err := l.differ(tested, oracle, o, modelTolerance(p), steps...); err != nil {
+	if err := l.differ(tested, oracle, o, modelTolerance(o), steps...); err != nil {
 		return err
 	}
 	l.b.Plan.Features = l.b.Plan.Logits // differ compares features
-	return l.differ(tested, oracle, o, modelTolerance(p), steps...)
+	return l.differ(tested, oracle, o, modelTolerance(o), steps...)
 }
 
 // traced compares every buffer behind every op of one step.
@@ -230,7 +230,7 @@ func traced(seed uint64, tested, oracle backends.Backend) error {
 			}
 			width := p.Buffers[ref.Buf].Width
 			floor := slices.Repeat([]float64{0.1}, len(x)/width)
-			if err := compare(y, x, width, modelTolerance(backends.Exact), floor); err != nil {
+			if err := compare(y, x, width, modelTolerance(o), floor); err != nil {
 				return fmt.Errorf("op %d (%s), buffer %q: %w", i, p.Ops[i].Kind, p.Buffers[ref.Buf].Name, err)
 			}
 		}

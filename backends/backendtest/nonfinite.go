@@ -40,7 +40,40 @@ func nonFiniteCases() []testCase {
 			})...)
 		}
 	}
+	for _, kv := range []plan.DType{plan.F32, plan.F16, plan.Q8_0} {
+		cases = append(cases, brokenPosition(kv, 0), brokenPosition(kv, 10))
+	}
 	return append(cases, brokenEverywhere())
+}
+
+// brokenPosition: a key, or a value, that is not a number makes NaN of the positions that see it and of no others,
+// whichever lane of a vector it comes to lie in, whether it is stored by the same step or by an earlier one.
+func brokenPosition(kv plan.DType, window int) testCase {
+	a := attentionShape{heads: 4, kvHeads: 2, dim: 32, kv: kv, window: window}
+	return testCase{"position/" + a.String(), func(tested, oracle backends.Backend) error {
+		q, width := a.heads*a.dim, (a.heads+2*a.kvHeads)*a.dim+1
+		for at := range 2 * plan.KVBlock {
+			for _, column := range []int{1 + q + 7, 1 + q + a.kvHeads*a.dim + 40} { // of a key, of a value
+				l := a.lab("position")
+				table := l.data[0].data // fused.table, F32
+				binary.LittleEndian.PutUint32(table[4*(at*width+column):], math.Float32bits(float32(math.NaN())))
+				steps := []*backends.Step{tokensOf(0, 70), tokensOf(70, 1), tokensOf(71, 3)}
+				if err := l.differ(tested, oracle, a.options(), tolerance{norm: attending}, steps...); err != nil {
+					return fmt.Errorf("position %d, column %d: %w", at, column, err)
+				}
+			}
+		}
+		return nil
+	}}
+}
+
+// tokensOf returns a step of one sequence whose token at position p is p.
+func tokensOf(pos, n int) *backends.Step {
+	s := &backends.Step{Runs: []backends.Run{{Pos: pos, N: n, Blocks: []int32{2, 0, 1}}}}
+	for i := range n {
+		s.Tokens, s.Out = append(s.Tokens, int32(pos+i)), append(s.Out, int32(i))
+	}
+	return s
 }
 
 // broken tokens of brokenActivations; the others must come out as if these were not there.

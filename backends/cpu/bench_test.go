@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"aquifer/backends"
+	"aquifer/backends/backendtest"
 	"aquifer/backends/cpu"
 	"aquifer/runtime/plan"
 )
@@ -26,7 +27,7 @@ var (
 )
 
 func (s shape) plan() *plan.Plan {
-	const context = 1024
+	const context = 8192
 	b := plan.NewBuilder(s.name, s.vocab, context)
 	dim := s.hidden / s.heads
 	quantized := func(name string, rows, cols int) plan.Weight {
@@ -167,4 +168,37 @@ func steps(b *testing.B, prog backends.Program, pos, n int) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkOps measures single products and attention at every level, one thread.
+func BenchmarkOps(b *testing.B) {
+	for _, l := range cpu.Levels() {
+		if l.OK {
+			b.Run(l.Name, func(b *testing.B) {
+				backendtest.Bench(b, func(b *testing.B) backends.Backend {
+					return open(b, cpu.Config{Threads: 1, Level: l.Name})
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkDepth measures a small model behind many tokens, where attention is most of the work.
+func BenchmarkDepth(b *testing.B) {
+	const depth = 4096
+	for _, l := range cpu.Levels() {
+		for _, kv := range []plan.DType{plan.F16, plan.Q8_0} {
+			if !l.OK {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/%s", l.Name, kv), func(b *testing.B) {
+				dev := open(b, cpu.Config{Threads: 1, Level: l.Name})
+				prog := smol4x8.program(b, dev, backends.Options{
+					KV: kv, KVBlocks: depth/plan.KVBlock + 8, MaxTokens: 256, MaxSeqs: 1, MaxOutputs: 1,
+				})
+				b.Run("decode", func(b *testing.B) { steps(b, prog, depth, 1) })
+				b.Run("prefill", func(b *testing.B) { steps(b, prog, depth, 256) })
+			})
+		}
+	}
 }

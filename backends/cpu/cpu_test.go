@@ -34,9 +34,10 @@ func open(t testing.TB, c cpu.Config) backends.Backend {
 
 // levels runs f for each level this machine can run.
 func levels(t *testing.T, f func(t *testing.T, level string)) {
+	open(t, cpu.Config{Threads: 1}) // a library that is there and can't be loaded is a failure, not a skip
 	all := cpu.Levels()
 	if len(all) == 0 {
-		t.Skip("no kernel library for this platform, or not built")
+		t.Fatal("the library was loaded, but not for its levels")
 	}
 	for _, l := range all {
 		t.Run(l.Name, func(t *testing.T) {
@@ -149,8 +150,17 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s: weights take %.3f times their %d bytes", s.name, ratio, file)
 		}
 		const positions = 8 * plan.KVBlock
-		if want := int64(s.layers) * positions * int64(2*s.kv*(s.hidden/s.heads)) * 2; m.KV != want {
-			t.Errorf("%s: KV takes %d bytes, want %d", s.name, m.KV, want)
+		for _, kv := range []plan.DType{plan.F32, plan.F16, plan.Q8_0} {
+			o := tinyOptions()
+			o.KV = kv
+			m, err := dev.Measure(p, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := kv.Bytes(int64(s.layers) * positions * int64(2*s.kv*(s.hidden/s.heads)))
+			if err != nil || m.KV != want {
+				t.Errorf("%s: KV in %s takes %d bytes, want %d (%v)", s.name, kv, m.KV, want, err)
+			}
 		}
 	}
 }
@@ -174,10 +184,10 @@ func TestOpenRefuses(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	dev := open(t, cpu.Config{Threads: 1})
 	o := tinyOptions()
-	o.KV = plan.Q8_0
+	o.KV = plan.BF16
 	var unsupported *backends.UnsupportedError
 	if _, err := dev.Compile(tiny.plan(), o); !errors.As(err, &unsupported) {
-		t.Errorf("KV in q8_0: got %v, want an UnsupportedError", err)
+		t.Errorf("KV in bf16: got %v, want an UnsupportedError", err)
 	}
 	o = tinyOptions()
 	o.KVBlocks = 1 << 24

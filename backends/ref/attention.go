@@ -11,25 +11,60 @@ import (
 // kvLayer keeps keys and values of one attention layer, (KVBlocks*KVBlock, heads*dim) each. A slot is
 // block*KVBlock + position%KVBlock.
 type kvLayer struct {
-	keys, values     []float32 // KV type F32
+	keys, values     []float32 // KV types F32 and Q8_0, whose numbers are rounded when they are stored
 	keys16, values16 []uint16  // KV type F16
+	round            int       // Q8_0: width of a head
 }
 
-func newKVLayer(t plan.DType, n int64) *kvLayer {
-	if t == plan.F16 {
+func newKVLayer(t plan.DType, n int64, dim int) *kvLayer {
+	switch t {
+	case plan.F16:
 		return &kvLayer{keys16: make([]uint16, n), values16: make([]uint16, n)}
+	case plan.Q8_0:
+		return &kvLayer{keys: make([]float32, n), values: make([]float32, n), round: dim}
+	default:
+		return &kvLayer{keys: make([]float32, n), values: make([]float32, n)}
 	}
-	return &kvLayer{keys: make([]float32, n), values: make([]float32, n)}
 }
 
 func (l *kvLayer) store(at int, keys, values []float32) {
 	if l.keys16 == nil {
 		copy(l.keys[at:], keys)
 		copy(l.values[at:], values)
+		for h := 0; l.round > 0 && h < len(keys); h += l.round {
+			roundQ8(l.keys[at+h:][:l.round])
+			roundQ8(l.values[at+h:][:l.round])
+		}
 		return
 	}
 	for i := range keys {
 		l.keys16[at+i], l.values16[at+i] = half.Bits(keys[i]), half.Bits(values[i])
+	}
+}
+
+// roundQ8 rounds a head to Q8_0: 32 columns, at the end fewer, share an F16 scale, which takes the largest of them to 127.
+// The arithmetic is float32, so that every backend rounds to the same numbers. Where one of the columns is not a
+// number, or the scale too large for F16, all are NaN.
+func roundQ8(head []float32) {
+	for len(head) > 0 {
+		group := head[:min(32, len(head))]
+		head = head[len(group):]
+		var top float64
+		for _, v := range group {
+			top = math.Max(top, math.Abs(float64(v))) // NaN if either is
+		}
+		scale := half.Float(half.Bits(float32(top) / 127))
+		for i, v := range group {
+			switch {
+			case math.IsNaN(float64(scale)), math.IsInf(float64(scale), 0):
+				group[i] = float32(math.NaN())
+			case scale == 0:
+				group[i] = 0
+			default:
+				q := math.RoundToEven(float64(float32(v * float32(1/scale))))
+				group[i] = scale * float32(max(-127, min(127, q))) // exact: 11 bits times 7
+			}
+		}
 	}
 }
 

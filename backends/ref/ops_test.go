@@ -193,7 +193,7 @@ func TestMeasure(t *testing.T) {
 	b.Attention(att, y, plan.At(y.Buf, 16), plan.At(y.Buf, 32), plan.AttentionParams{Layer: b.KV(2, 8), Heads: 2, Scale: 1})
 	b.Select(out, att)
 	b.Plan.Features = out.Buf
-	for _, kv := range []plan.DType{plan.F32, plan.F16} {
+	for _, kv := range []plan.DType{plan.F32, plan.F16, plan.Q8_0} {
 		be, o := New(3), backends.Options{KV: kv, KVBlocks: 5, MaxTokens: 7, MaxSeqs: 2, MaxOutputs: 3}
 		want, err := be.Measure(&b.Plan, o)
 		if err != nil {

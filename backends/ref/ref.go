@@ -83,7 +83,7 @@ func (b *backend) sizes(p *plan.Plan, o backends.Options) (*sizes, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("ref: %w", err)
 	}
-	if o.KV != plan.F32 && o.KV != plan.F16 {
+	if o.KV != plan.F32 && o.KV != plan.F16 && o.KV != plan.Q8_0 {
 		return nil, &backends.UnsupportedError{Backend: "ref", What: fmt.Sprintf("KV type %s", o.KV)}
 	}
 	for _, f := range []struct {
@@ -192,8 +192,8 @@ func (b *backend) Compile(p *plan.Plan, o backends.Options) (backends.Program, e
 	for _, n := range s.buffers {
 		pr.buffers = append(pr.buffers, make([]float32, n))
 	}
-	for _, n := range s.kv {
-		pr.kv = append(pr.kv, newKVLayer(o.KV, n))
+	for i, n := range s.kv {
+		pr.kv = append(pr.kv, newKVLayer(o.KV, n, p.Layers[i].Dim))
 	}
 	for range b.threads {
 		pr.rows = append(pr.rows, make([]float64, s.row))

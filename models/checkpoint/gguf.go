@@ -24,10 +24,12 @@ const (
 	KeyLStrip    = "aqlm.tokenizer.lstrip"         // ids of added tokens that take the white space in front of them
 	KeyRStrip    = "aqlm.tokenizer.rstrip"         // and behind them
 	KeyLicense   = "aqlm.license"                  // text of the licence
-	ropeFreqs    = "rope_freqs.weight"             // llama.cpp's tensor of frequency divisors ...
-	ropeShort    = "rope_factors_short.weight"     // ... and those of short ...
-	ropeLong     = "rope_factors_long.weight"      // ... and long sequences
-	maxRopeFreqs = 1 << 12
+
+	KeyToolTemplate = "tokenizer.chat_template.tool_use" // as llama.cpp names templates beside the first
+	ropeFreqs       = "rope_freqs.weight"                // llama.cpp's tensor of frequency divisors ...
+	ropeShort       = "rope_factors_short.weight"        // ... and those of short ...
+	ropeLong        = "rope_factors_long.weight"         // ... and long sequences
+	maxRopeFreqs    = 1 << 12
 )
 
 // Values of KeyPairing.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -101,16 +102,16 @@ func TestChatFile(t *testing.T) {
 }
 
 // quietConversation is a chat without a terminal or a model that answers.
-func quietConversation(t *testing.T) (c *conversation, out, errs *strings.Builder) {
+func quietConversation(t *testing.T) (c *conversation, errs *strings.Builder) {
 	t.Helper()
-	out, errs = &strings.Builder{}, &strings.Builder{}
+	errs = &strings.Builder{}
 	return &conversation{
-		app: &app{out: out, err: errs}, sess: &session{ck: &checkpoint.Checkpoint{Name: "tiny"}}, data: testData(t),
-	}, out, errs
+		app: &app{out: io.Discard, err: errs}, sess: &session{ck: &checkpoint.Checkpoint{Name: "tiny"}}, data: testData(t),
+	}, errs
 }
 
 func TestSaveAndLoad(t *testing.T) {
-	c, _, errs := quietConversation(t)
+	c, _ := quietConversation(t)
 	c.messages = []engine.Message{{Role: "user", Content: "a\n\"b\" 日本"}, {Role: "assistant", Content: "<c>"}}
 	c.ask.system = "S"
 	for _, line := range []string{"temperature 0.25", "seed 7", `stop "a\nb"`, "top-k 5"} {
@@ -125,7 +126,7 @@ func TestSaveAndLoad(t *testing.T) {
 		}
 	}
 	d := c.data
-	c, _, errs = quietConversation(t)
+	c, errs := quietConversation(t)
 	c.data = d
 	c.sess.ck.Name = "other"
 	if err := c.load("x"); err != nil {

@@ -33,7 +33,7 @@ var knobs = []knob{
 	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
 	{name: "precision", def: "exact", oneOf: []string{"exact", "fast"}, help: "arithmetic of products with compressed weights"},
-	{name: "kv", def: "f16", oneOf: []string{"f32", "f16"}, help: "type of cached keys and values"},
+	{name: "kv", def: "f16", oneOf: []string{"f32", "f16", "q8_0"}, help: "type of cached keys and values; q8_0 takes about half the memory of f16"},
 	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, with --precision fast for requests with a prediction only"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
 
@@ -97,6 +97,7 @@ var knobs = []knob{
 	{name: "file", short: "f", def: "", help: "UTF-8 text to measure with; - is stdin"},
 	{name: "window", def: 512, min: 4, max: 1 << 20, help: "tokens of a window; the second half of each counts"},
 	{name: "windows", def: 0, defText: "all of the text", max: 1 << 30, help: "measure the first N windows only"},
+	{name: "step", def: 0, defText: "256", max: 1 << 20, help: "tokens that are run at once: 1 measures the kernels that write answers, many those that read prompts"},
 	{name: "bos", def: "auto", oneOf: []string{"auto", "yes", "no"}, help: "put BOS in the place of each window's first token; auto does what the tokenizer does"},
 	{name: "no-special", def: false, help: "add no tokens of the model's own, such as BOS"},
 	{name: "jsonl", def: false, help: "one JSON value a line on stdin, one a line on stdout"},

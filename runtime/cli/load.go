@@ -32,6 +32,7 @@ type session struct {
 type loadOptions struct {
 	context      int // least number of positions; 0 for what the flag or the model says
 	maxSeqs      int
+	stepTokens   int // of a step, see engine.Config
 	outputs      int // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
@@ -97,7 +98,7 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
 		Precision: precisions[s.str("precision")], KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
-		MaxSeqs: o.maxSeqs, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 		WholeContext: o.whole, Others: o.others,
 	}
 	if s.has("speculate") {
@@ -139,7 +140,7 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 
 var (
 	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast}
-	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16}
+	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16, "q8_0": plan.Q8_0}
 )
 
 func buildModel(ck *checkpoint.Checkpoint) (*models.Model, error) {
@@ -153,9 +154,15 @@ func textParts(ck *checkpoint.Checkpoint) (*tokenizer.Tokenizer, *chat.Format, e
 	if err != nil {
 		return nil, nil, advise(err, "a checkpoint needs its tokenizer.json: download it again")
 	}
-	_, source, _ := ck.Template()
+	src := chat.Source{Token: func(text string) (known, control bool) {
+		id, known := tok.ID(text)
+		return known, known && tok.IsSpecial(id)
+	}}
+	_, src.Template, _ = ck.Template()
+	src.ToolTemplate, _ = ck.ToolTemplate()
 	sp := ck.Special()
-	format, err := chat.New(source, chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD})
+	src.Special = chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD}
+	format, err := chat.New(src)
 	return tok, format, advise(err, "the checkpoint's chat template cannot be used: please report it")
 }
 

@@ -26,6 +26,7 @@ type measured struct {
 	Level       string     `json:"level"`
 	Precision   string     `json:"precision"`
 	KV          string     `json:"type_kv"`
+	Step        int        `json:"n_step"` // tokens that were run at once, at most
 	Threads     int        `json:"n_threads"`
 	Version     string     `json:"build_version"`
 }

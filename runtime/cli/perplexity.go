@@ -33,7 +33,7 @@ func (a *app) perplexityCommand() *cobra.Command {
 		Example: "  aquifer perplexity ./Llama-3.2-1B-Instruct-AQLM --file wiki.test.raw --windows 40",
 	}
 	a.completeModels(cmd, 1, stored)
-	addKnobs(cmd, modelKnobs, []string{"file", "window", "windows", "bos", "json"}, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"file", "window", "windows", "step", "bos", "json"}, deviceKnobs)
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		path, err := oneModel(s, args)
 		if err != nil {
@@ -132,7 +132,7 @@ func (a *app) perplexity(s settings, path, text string) error {
 		return errors.Join(err, ck.Close())
 	}
 	sess, err := a.loadModel(ctx, s, ck, m, path == "", loadOptions{
-		context: w.size, maxSeqs: 1, outputs: w.size - w.size/2, tokensOnly: true,
+		context: w.size, maxSeqs: 1, stepTokens: s.integer("step"), outputs: w.size - w.size/2, tokensOnly: true,
 	})
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (a *app) measureText(ctx context.Context, sess *session, w windows) (measur
 	r := measured{
 		Window: w.size, Wanted: w.count, BOS: w.bos >= 0, Model: info.Name, Type: sess.model.Arch + " " + sess.model.Scheme,
 		Backend: info.Backend.Name, Level: info.Backend.Level, Precision: fmt.Sprint(info.Precision),
-		KV: fmt.Sprint(info.KV), Threads: info.Backend.Threads, Version: version,
+		KV: fmt.Sprint(info.KV), Step: info.StepTokens, Threads: info.Backend.Threads, Version: version,
 	}
 	bar := newProgress(a.err, "perplexity", true)
 	defer bar.end()

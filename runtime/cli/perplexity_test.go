@@ -83,6 +83,8 @@ func TestPerplexity(t *testing.T) {
 		{dir, "--window 7", "", 7, 4},
 		{dir, "--window 8 --windows 2", "", 8, 3},
 		{dir, "--window 29 --bos no", "", 29, 1},
+		{dir, "--window 20 --step 1", "", 20, 1},
+		{dir, "--window 20 --step 7", "", 20, 1},
 		{withBOS, "--window 10", "", 10, 2}, // its tokenizer adds none
 		{withBOS, "--window 10 --bos yes", "258", 10, 3},
 	} {

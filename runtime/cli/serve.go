@@ -23,8 +23,8 @@ func (a *app) serveCommand() *cobra.Command {
 			"monitors read /metrics (Prometheus), /props and /slots.\n\n" +
 			"Without a model it offers the embedded one and all in the store, also those that are pulled while it runs. A model\n" +
 			"is loaded when it is first asked for, stays for --keep-alive after its last use, and makes room for another if it\n" +
-			"has to; running answers are always finished first. With MODEL it offers those alone, loads them before it begins,\n" +
-			"and keeps them; /health says 503 until they are there.\n\n" +
+			"has to; running answers are always finished first. One that is pulled anew counts from its next load on.\n\n" +
+			"With MODEL it offers those alone, loads them before it begins, and keeps them; /health says 503 until they are there.\n\n" +
 			"Ctrl-C finishes running answers and ends; a second one ends at once.",
 		Example: "  aquifer serve\n" +
 			"  aquifer serve llama3.2:1b --parallel 4\n" +

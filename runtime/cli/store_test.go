@@ -492,3 +492,27 @@ func TestOtherToolsModels(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// TestBrokenAliases: a file of names that nobody can read is named with what to do about it.
+func TestBrokenAliases(t *testing.T) {
+	_, home := hubWithTiny(t)
+	succeed(t, "", "pull", "org/tiny")
+	file := filepath.Join(home, "aquifer", "aliases.json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{"{": "repair or delete the file", `{"version":2}`: "newer than this program"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := invoke(t, "", "list")
+		checkFailure(t, stdout, stderr)
+		if code != exitFailure || !strings.Contains(stderr, file) || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d: %s", text, code, stderr)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "", "list")
+}

@@ -96,7 +96,8 @@ type Engine struct {
 	longFrom int     // of the plan
 
 	constraints constraints
-	kvBlocks    int // of the pool
+	controls    map[int32]byte // tokens that answers are taken apart at, and what stands for them there
+	kvBlocks    int            // of the pool
 	prog        backends.Program
 	pool        *kv.Pool
 	closed      chan struct{} // the loop has ended
@@ -157,6 +158,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom(), kvBlocks: fitted.blocks}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
+	e.controls = cfg.controls()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (e *Engine) gather() bool {
 				if q.started.IsZero() {
 					e.start(q, now)
 				}
-				if w.Pos == q.Cut && q.timed.IsZero() {
+				if w.Pos >= q.Cut && q.timed.IsZero() {
 					q.timed = now
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"aquifer/backends"
 	"aquifer/runtime/kv"
@@ -78,8 +79,12 @@ func TestReuseKeys(t *testing.T) {
 		{"truea", r.Prompt, false, 0},
 	} {
 		r.Key, r.Prompt, r.NoReuse = tt.key, tt.prompt, tt.noReuse
-		if _, u := turn(t, e, b, r); u.Cached != tt.cached {
+		_, u := turn(t, e, b, r)
+		if u.Cached != tt.cached {
 			t.Errorf("request %d: %d tokens were cached, want %d", i, u.Cached, tt.cached)
+		}
+		if u.QueueTime < 0 || u.PrefillTime < 0 || u.PrefillTime > time.Minute || u.DecodeTime < 0 {
+			t.Errorf("request %d: times %v, %v, %v", i, u.QueueTime, u.PrefillTime, u.DecodeTime)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"aquifer/runtime/chat"
 	"aquifer/runtime/sample"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -29,6 +30,7 @@ type sequence struct {
 	sampler *sample.Sampler
 	tok     *tokenizer.Tokenizer // nil: no text is wanted
 	decoder *tokenizer.Decoder   // of tok
+	reading
 	logprobState
 	stop   stopper
 	draft  drafter
@@ -63,16 +65,20 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (finish
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
 
-	var logprob []Logprob
+	var out piece
 	var stopped bool
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
 		finish = FinishStop
 	} else {
-		if q.logprobs {
-			logprob = q.logprob(logits, id)
-		}
+		content := true
 		if q.decoder != nil {
-			text, stopped = q.stop.push(text, q.decoder.Push(id))
+			var parts chat.Parts
+			parts, content = q.read(id)
+			text, stopped = q.stop.push(text, parts.Content)
+			out.add(parts)
+		}
+		if q.logprobs && content {
+			out.probs = q.logprob(logits, id)
 		}
 		switch {
 		case stopped, complete:
@@ -82,21 +88,29 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (finish
 		}
 	}
 	if finish == "" {
-		q.request.stream.push(q.index, text, logprob, "", nil)
+		out.text = text
+		q.request.stream.push(q.index, out)
 		return "", text, nil
 	}
 	if !stopped && q.decoder != nil {
-		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
-		if text, stopped = q.stop.push(text, q.decoder.Flush()); stopped {
+		// What was held back belongs to the answer, unless it completes a stop string.
+		rest := q.rest()
+		out.add(rest)
+		if text, stopped = q.stop.push(text, rest.Content); stopped {
 			finish = FinishStop
 		} else {
 			text = q.stop.flush(text)
 		}
 	}
-	q.request.stream.push(q.index, text, logprob, finish, &Usage{
-		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
+	if finish == FinishStop && q.called() {
+		finish = FinishCalls
+	}
+	out.text, out.finish = text, finish
+	out.usage = &Usage{
+		Prompt: q.prompt, Cached: q.Hit, Completion: completion, Reasoning: q.thought,
 		Accepted: q.draft.accepted, Rejected: q.draft.rejected,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
-	})
+	}
+	q.request.stream.push(q.index, out)
 	return finish, text, nil
 }

@@ -20,6 +20,7 @@ type Stats struct {
 	Again            int64 // tokens that were run once more: of long sequences, and of those that had to wait for memory
 	Paused           int64 // how often that happened
 	Stopped, Cut     int64 // answers that ended with FinishStop and with FinishLength; a request may have several
+	Called           int64 // with FinishCalls
 	Finished         int64 // requests by how they ended, this and the next four
 	Cancelled        int64
 	Expired          int64 // queue timeout or deadline
@@ -93,6 +94,8 @@ func (e *Engine) tally(q *sequence, o outcome) {
 		e.stats.Stopped++
 	case o.finish == FinishLength:
 		e.stats.Cut++
+	case o.finish == FinishCalls:
+		e.stats.Called++
 	}
 }
 

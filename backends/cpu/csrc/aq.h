@@ -33,12 +33,13 @@ enum {
 	AQ_DIRECT_TOKENS = 8,  // tokens up to which dense rows are multiplied without a panel
 	AQ_PANEL_COLS = 768,   // columns of a panel, about: x rows and panel rows of a register tile fit the L1 cache
 	AQ_PANEL8_COLS = 256,  // columns of a panel of bytes
-	AQ_BYTES_TOKENS = 2,   // tokens up to which bytes are multiplied without a panel
+	AQ_BYTES_TOKENS = 12,  // most tokens that are multiplied with bytes without a panel
 	AQ_BYTES_COLS = 64,    // inputs that share a unit when they are rounded to bytes
 	AQ_MAX_BOOKS = 16,
 	AQ_MAX_UNITS = 32,     // chunks that the groups of a weight are cut into
-	AQ_ATTN_ROWS = 16,     // query rows of an attention unit
+	AQ_ATTN_ROWS = 32,     // query rows of an attention unit
 	AQ_ATTN_CHUNK = 256,   // positions that are summed before partial results are merged
+	AQ_KV_GROUP = 32,      // columns of a head that share a scale in Q8_0
 	AQ_SMALL = 1 << 13     // phases that touch fewer floats are not worth waking a thread
 };
 
@@ -73,7 +74,7 @@ typedef struct weight {
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
 	int16_t *book_i;     // panels of bytes: codebooks as integers of book_unit, or ...
-	uint8_t *book_8;     // ... as bytes, biased by 128
+	uint8_t *book_8;     // ... as bytes, biased by 128 if the level has panels of bytes, else signed
 	float book_unit;
 	_Atomic uint16_t *tops; // with book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
 	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
@@ -157,10 +158,10 @@ typedef struct panel8_args {
 	int32_t row, rows, tokens, x_blocks;
 } panel8_args;
 
-// AQLM rows of a weight with book_8 times a few tokens that were rounded to bytes; as in panel8_args.
+// AQLM rows of a weight with book_8 times a few tokens that were rounded; as in panel8_args.
 typedef struct codes8_args {
 	const weight *w;
-	const int8_t *x;
+	const int8_t *x;   // of the level's x8_bytes
 	const float *unit;
 	const int32_t *x_bias;
 	float *y;          // (tokens, ldy), row 0 is row `row` of w
@@ -172,18 +173,18 @@ typedef struct codes8_args {
 
 // Attention of query rows that share one KV head over positions [from, to), a running softmax that starts empty.
 typedef struct attn_args {
-	const float *q;      // (rows, dim padded), zero padded
+	const float *q;      // (rows, pad)
 	const int32_t *pos;  // (rows) position of each row; rows of one token are neighbours
 	const int32_t *blocks; // KV block of each 32 positions
 	const uint8_t *kv;   // KV cache
 	int64_t block_bytes; // from one block to the next
-	int64_t k, v;        // offsets of the head's keys and values (32, dim padded) in a block
+	int64_t k, v;        // offsets of the head's keys and values in a block, see k_kv.h
 	float *max, *sum;    // (rows) out
-	float *acc;          // (rows, dim padded) out
-	float *workspace;    // (2, 32, dim padded) keys and values, then (rows, 32) scores
+	float *acc;          // (rows, pad) out
+	float *workspace;    // (rows, 32) scores
 	float scale, cap;
-	int32_t rows, dim, from, to, window;
-	bool f16;
+	int32_t rows, dim, pad, from, to, window; // pad: dim padded
+	int32_t type;        // of the cache
 } attn_args;
 
 typedef struct kernels {
@@ -198,7 +199,6 @@ typedef struct kernels {
 	float cost_lookup[2], cost_entry[2], cost_lanes[2], cost_lanes_entry[2], cost_decode, cost_fma;
 
 	void (*to_f32)(float *dst, const void *src, int32_t type, int64_t n);
-	void (*to_f16)(uint16_t *dst, const float *src, int64_t n);
 	void (*norm)(float *out, const float *in, const float *gain, const float *bias, int32_t width, int32_t type,
 		float eps, float plus);
 	void (*glu)(float *out, const float *gate, const float *up, int32_t act, int64_t n);
@@ -209,6 +209,8 @@ typedef struct kernels {
 	void (*gemm)(const gemm_args *a);
 	void (*dense)(const dense_args *a);
 	void (*codes)(const codes_args *a); // NULL: the level decodes to panels only
+	void (*kv_store)(uint8_t *keys, uint8_t *values, const float *k, const float *v, int32_t slot, int32_t dim,
+		int32_t pad, int32_t type);
 	void (*attention)(const attn_args *a);
 	void (*merge)(float *max, float *sum, float *acc, float max2, float sum2, const float *acc2, int32_t n);
 	void (*tables)(const table_args *a);      // exact; NULL: the level has none
@@ -221,11 +223,13 @@ typedef struct kernels {
 	void (*tokens_fast)(const tokens_args *a);
 	int32_t tokens_step, tokens_fast_step;
 	float cost_tokens_lookup, cost_tokens_entry, cost_tokens_fast_lookup, cost_tokens_fast_entry;
-	// Panels of bytes, for the fast precision; NULL: the level has none.
+	// Entries as bytes, for the fast precision, in panels (if the level has them) and, up to bytes_tokens tokens and
+	// bytes_books books, without. Inputs are rounded to x8_bytes bytes each. bytes_book NULL: the level has neither.
 	void (*quantize8)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
-	bool (*panel8_book)(weight *w);
+	bool (*bytes_book)(weight *w);
 	void (*panel8)(const panel8_args *a);
-	void (*codes8)(codes8_args *a); // if there is panel8
+	void (*codes8)(codes8_args *a);
+	int32_t x8_bytes, bytes_tokens, bytes_books;
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -348,7 +352,7 @@ struct compiled_op {
 	int32_t slot;     // rope slot
 	int64_t kv_k, kv_v; // attention: offsets of the layer in a KV block
 	int64_t kv_head;  // bytes from one KV head to the next
-	int32_t dim_pad;  // attention: dim padded to AQ_LANES
+	int32_t dim_pad;  // attention: dim padded to whole vectors, or groups of Q8_0
 };
 
 struct program {
@@ -367,7 +371,6 @@ struct program {
 
 	uint8_t *kv;
 	int64_t kv_block_bytes;
-	int32_t kv_elem; // bytes
 
 	uint8_t *workspaces;
 	int64_t workspace_bytes; // of one thread
@@ -445,7 +448,7 @@ void pad_row(float *to, const float *from, int64_t cols);
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
 int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
-bool panel8_weight(const program *p, const weight *w);
+bool bytes_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);
 int64_t experts_partials(const program *p, const aq_op *op);

@@ -71,8 +71,8 @@ INL __m512 book_values(const weight *w, int64_t i) {
 	return rotate8(_mm512_mul_ps(_mm512_set1_ps(0.125f), w->book16 ? v_f16(w->book16 + i) : v_load(w->book + i)));
 }
 
-// panel8_book rounds the codebooks of a weight. It returns false if they hold something that is not a number.
-static bool panel8_book(weight *w) {
+// bytes_book rounds the codebooks of a weight. It returns false if they hold something that is not a number.
+static bool bytes_book(weight *w) {
 	const int64_t n = ((int64_t)1 << w->info.bits) * w->info.in_group;
 	float bound = 0;
 	for (int32_t k = 0; k < w->info.books; k++) {
@@ -256,12 +256,12 @@ static void codes8(const weight *w, int32_t row, int32_t rows, int32_t col, int3
 
 // One column block of a panel with all tokens.
 typedef struct block8 {
+	float scale[AQ_TILE], add[AQ_TILE]; // of the rows; add: in the first block
 	const uint8_t *panel;
 	const int8_t *x;     // (tokens, ldx)
 	const float *unit;   // (tokens, x_blocks)
 	const int32_t *bias; // (tokens, x_blocks)
 	float *y;            // (tokens, ldy)
-	float scale[AQ_TILE], add[AQ_TILE]; // of the rows; add: in the first block
 	int64_t ldx, ldy;
 	int32_t x_blocks, cols, rows;
 	bool first;

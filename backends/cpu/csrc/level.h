@@ -6,6 +6,8 @@
 
 #include "k_decode.h"
 
+#include "k_kv.h"
+
 #include "k_attention.h"
 
 #ifndef DENSE_KERNEL
@@ -13,5 +15,5 @@
 #endif
 
 #define COMMON_KERNELS                                                                                                \
-	.to_f32 = to_f32, .to_f16 = to_f16, .norm = norm, .glu = glu, .add = add, .scale = scale_cap, .rope = rope,       \
-	.decode = decode, .gemm = gemm, .dense = DENSE_KERNEL, .attention = attention, .merge = merge
+	.to_f32 = to_f32, .norm = norm, .glu = glu, .add = add, .scale = scale_cap, .rope = rope,       \
+	.decode = decode, .gemm = gemm, .dense = DENSE_KERNEL, .kv_store = kv_store, .attention = attention, .merge = merge

@@ -2,8 +2,7 @@
 //
 // Phase 0 stores the step's keys and values. Phase 1 computes, phase 2 merges. A unit of phase 1 is a tile of query
 // rows that share a KV head: some tokens of one sequence times some of the KV head's query heads, at most
-// AQ_ATTN_ROWS rows, so that every block of keys and values is loaded (and widened, when it is F16) once for all of
-// them. Positions are summed in chunks of AQ_ATTN_CHUNK, each with its own softmax maximum, and the chunks of a row
+// AQ_ATTN_ROWS rows, so that every block of keys and values comes from memory once for all of them. Positions are summed in chunks of AQ_ATTN_CHUNK, each with its own softmax maximum, and the chunks of a row
 // are merged in order. When there are few tiles, chunks are units of their own and phase 2 merges them; otherwise a
 // unit walks through its chunks itself. Both do the same arithmetic, so a row's result does not depend on what else
 // the step holds.
@@ -14,11 +13,9 @@
 
 enum { STORE_TOKENS = 16, SPLIT_UNITS = 32 };
 
-// attention_workspace returns the floats a unit works with: keys and values of a block, scores, queries, and two sets
-// of sums.
+// attention_workspace returns the floats a unit works with: scores, queries, and two sets of sums.
 int64_t attention_workspace(int32_t dim_pad) {
-	return 2 * AQ_KV_BLOCK * (int64_t)dim_pad + AQ_ATTN_ROWS * AQ_KV_BLOCK + 3 * AQ_ATTN_ROWS * (int64_t)dim_pad +
-		4 * AQ_ATTN_ROWS;
+	return AQ_ATTN_ROWS * AQ_KV_BLOCK + 3 * AQ_ATTN_ROWS * (int64_t)dim_pad + 4 * AQ_ATTN_ROWS;
 }
 
 static int32_t most_chunks(const program *p) {
@@ -31,32 +28,25 @@ static int32_t most_chunks(const program *p) {
 static int64_t partial_size(int32_t dim_pad) { return dim_pad + AQ_LANES; }
 
 int64_t attention_partials(const program *p, const aq_op *op) {
-	const int32_t pad = (int32_t)round_up(p->layers[op->i[0]].dim, AQ_LANES);
+	const int32_t pad = (int32_t)round_up(p->layers[op->i[0]].dim, AQ_KV_GROUP); // at least
 	return (int64_t)min_i32(p->args.max_seqs, 4) * op->i[1] * most_chunks(p) * partial_size(pad);
 }
 
 // ---- storing --------------------------------------------------------------------------------------------------------
 
-static void store_row(const program *p, const compiled_op *c, aq_ref from, int64_t layer, int32_t t) {
-	const aq_kv_layer *l = &p->layers[c->op.i[0]];
-	const aq_seq *s = &p->seqs[p->token_seq[t]];
-	const int32_t pos = p->token_pos[t], block = p->blocks[s->block + pos / AQ_KV_BLOCK];
-	const float *x = ref_data(p, from) + t * ref_stride(p, from);
-	uint8_t *to = p->kv + block * p->kv_block_bytes + layer + (int64_t)(pos % AQ_KV_BLOCK) * c->dim_pad * p->kv_elem;
-	for (int32_t h = 0; h < l->heads; h++, x += l->dim, to += c->kv_head) {
-		if (p->kv_elem == 2) {
-			p->k->to_f16((uint16_t *)(void *)to, x, l->dim);
-		} else {
-			memcpy(to, x, (size_t)l->dim * sizeof(float));
-		}
-	}
-}
-
+// store_run stores a head of all its tokens before the next: a head's keys of neighbouring positions share cache lines.
 static void store_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)worker;
-	for (int32_t t = unit * STORE_TOKENS; t < min_i32((unit + 1) * STORE_TOKENS, p->run.n_tokens); t++) {
-		store_row(p, c, c->op.in[1], c->kv_k, t);
-		store_row(p, c, c->op.in[2], c->kv_v, t);
+	const aq_kv_layer *l = &p->layers[c->op.i[0]];
+	const aq_ref key = c->op.in[1], value = c->op.in[2];
+	for (int32_t h = 0; h < l->heads; h++) {
+		for (int32_t t = unit * STORE_TOKENS; t < min_i32((unit + 1) * STORE_TOKENS, p->run.n_tokens); t++) {
+			const int32_t pos = p->token_pos[t], block = p->blocks[p->seqs[p->token_seq[t]].block + pos / AQ_KV_BLOCK];
+			uint8_t *to = p->kv + block * p->kv_block_bytes + h * c->kv_head;
+			p->k->kv_store(to + c->kv_k, to + c->kv_v, ref_data(p, key) + t * ref_stride(p, key) + (int64_t)h * l->dim,
+				ref_data(p, value) + t * ref_stride(p, value) + (int64_t)h * l->dim, pos % AQ_KV_BLOCK, l->dim,
+				c->dim_pad, p->args.kv_type);
+		}
 	}
 }
 
@@ -109,8 +99,7 @@ static void attention_run(program *p, const compiled_op *c, int32_t unit, worker
 	if (t.chunk >= t.chunks) {
 		return; // a unit of a longer sequence's chunk
 	}
-	float *f = (float *)(void *)worker->workspace;
-	float *blocks = f, *q = f + 2 * AQ_KV_BLOCK * pad + AQ_ATTN_ROWS * AQ_KV_BLOCK;
+	float *scores = (float *)(void *)worker->workspace, *q = scores + AQ_ATTN_ROWS * AQ_KV_BLOCK;
 	float *acc = q + AQ_ATTN_ROWS * pad, *total = acc + AQ_ATTN_ROWS * pad, *max = total + AQ_ATTN_ROWS * pad;
 	float *sum = max + AQ_ATTN_ROWS, *total_max = sum + AQ_ATTN_ROWS, *total_sum = total_max + AQ_ATTN_ROWS;
 	int32_t pos[AQ_ATTN_ROWS];
@@ -118,7 +107,6 @@ static void attention_run(program *p, const compiled_op *c, int32_t unit, worker
 		const int32_t token = t.token + r / t.heads, head = t.head + r % t.heads;
 		const float *src = ref_data(p, c->op.in[0]) + token * ref_stride(p, c->op.in[0]) + (int64_t)head * l->dim;
 		memcpy(q + r * pad, src, (size_t)l->dim * sizeof(float));
-		memset(q + r * pad + l->dim, 0, (size_t)(pad - l->dim) * sizeof(float));
 		pos[r] = p->token_pos[token];
 		total_max[r] = -INFINITY;
 		total_sum[r] = 0;
@@ -126,8 +114,8 @@ static void attention_run(program *p, const compiled_op *c, int32_t unit, worker
 	}
 	attn_args a = {.q = q, .pos = pos, .blocks = p->blocks + t.seq->block, .kv = p->kv,
 		.block_bytes = p->kv_block_bytes, .k = c->kv_k + t.kv_head * c->kv_head, .v = c->kv_v + t.kv_head * c->kv_head,
-		.max = max, .sum = sum, .acc = acc, .workspace = blocks, .scale = c->op.f[0], .cap = c->op.f[1], .rows = rows,
-		.dim = pad, .window = window, .f16 = p->kv_elem == 2};
+		.max = max, .sum = sum, .acc = acc, .workspace = scores, .scale = c->op.f[0], .cap = c->op.f[1], .rows = rows,
+		.dim = l->dim, .pad = pad, .window = window, .type = p->args.kv_type};
 	const int32_t end = pos[rows - 1] + 1, first_chunk = p->attn.split ? t.chunk : 0;
 	const int32_t seen = window > 0 ? max_i32(0, pos[0] - window + 1) : 0; // first position that any row sees
 	for (int32_t chunk = first_chunk; chunk < (p->attn.split ? t.chunk + 1 : t.chunks); chunk++) {

@@ -11,8 +11,8 @@
 //                  vector's worth of input rows for a run of weight rows.
 //   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
 //                  before rounded to bytes. A unit is a tile.
-//   METHOD_CODES8  one or two rows, one book of more than 8 bits, fast precision: as METHOD_CODES, with entries and inputs
-//                  rounded to bytes.
+//   METHOD_CODES8  few rows, codes of more than 8 bits, fast precision: as METHOD_CODES, with entries rounded to bytes and
+//                  inputs to bytes or 16 bits.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
 //                  with all rows. A unit is a tile. Serves every encoding, and is the plain fallback of every other.
 //
@@ -112,7 +112,7 @@ static double tokens_cycles(const program *p, const weight *w, int32_t tokens) {
 }
 
 int64_t product_workspace(const program *p, const weight *w) {
-	int64_t bytes = panel8_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
+	int64_t bytes = p->k->panel8 && bytes_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
 	if (w->layout == LAYOUT_TILES && p->k->tokens) { // not book_t: there is no memory yet
 		const int64_t rows = min_i32(AQ_TOKENS_ROWS + AQ_TILE, w->tiles * AQ_TILE);
 		bytes = max_i64(bytes, rows * (fast_tokens(p, INT32_MAX) ? 96 : 32));
@@ -128,14 +128,14 @@ static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
 	return chunks >= most ? most : max_i32(1, (int32_t)chunks);
 }
 
-// panel8_ready prepares the books of a weight at its first use.
-static bool panel8_ready(const program *p, weight *w) {
+// bytes_ready prepares the books of a weight at its first use.
+static bool bytes_ready(const program *p, weight *w) {
 	if (!w->book_i && !w->book_8) {
 		return false;
 	}
 	int32_t state = atomic_load_explicit(&w->book_state, memory_order_relaxed);
 	if (state == BOOK_STALE) {
-		state = p->k->panel8_book(w) ? BOOK_READY : BOOK_BROKEN;
+		state = p->k->bytes_book(w) ? BOOK_READY : BOOK_BROKEN;
 		atomic_store_explicit(&w->book_state, state, memory_order_relaxed);
 	}
 	return state == BOOK_READY;
@@ -145,8 +145,13 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 	if (w->info.encoding == AQ_ENCODING_DENSE) {
 		return tokens <= AQ_DIRECT_TOKENS ? METHOD_DENSE : METHOD_PANEL;
 	}
-	if (w->book_8 && panel8_ready(p, &p->weights[w - p->weights])) {
-		return codes_direct(w) && tokens <= AQ_BYTES_TOKENS ? METHOD_CODES8 : METHOD_PANEL8;
+	if (w->book_8 && bytes_ready(p, &p->weights[w - p->weights])) {
+		if (codes_direct(w) && tokens <= p->k->bytes_tokens) {
+			return METHOD_CODES8;
+		}
+		if (p->k->panel8) {
+			return METHOD_PANEL8;
+		}
 	}
 	if (p->k->codes && codes_direct(w) && tokens <= CODES_TOKENS) {
 		return METHOD_CODES;
@@ -158,7 +163,7 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		}
 	}
 	// Few rows keep the more accurate methods, which cost about the same.
-	if (tokens > AQ_TABLE_TOKENS && panel8_ready(p, &p->weights[w - p->weights])) {
+	if (tokens > AQ_TABLE_TOKENS && w->book_i && bytes_ready(p, &p->weights[w - p->weights])) {
 		return METHOD_PANEL8;
 	}
 	// book_t is absent where the fast tables of one token have an order of their own.

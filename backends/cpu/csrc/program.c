@@ -153,7 +153,7 @@ static bool weight_info_ok(const aq_weight *w) {
 }
 
 static int32_t check_sizes(device *d, const aq_compile_args *a) {
-	if (a->kv_type != AQ_DTYPE_F32 && a->kv_type != AQ_DTYPE_F16) {
+	if (a->kv_type != AQ_DTYPE_F32 && a->kv_type != AQ_DTYPE_F16 && a->kv_type != AQ_DTYPE_Q8_0) {
 		return fail(d, AQ_STATUS_UNSUPPORTED, 0, "KV cache of element type %d", a->kv_type);
 	}
 	if (a->n_ops < 1 || a->n_buffers < 1 || a->n_weights < 0 || a->n_layers < 0 || a->kv_blocks < 1 ||
@@ -219,14 +219,16 @@ static void fill_tables(program *p) {
 	}
 }
 
-// A KV block holds, for every layer, keys (heads, 32, dim) and then values in the same shape; dim is padded so that
-// kernels load whole vectors.
+// A KV block holds, for every layer, the keys of its heads and then their values, as k_kv.h describes them; dim is padded
+// so that kernels load whole vectors, and whole groups of Q8_0.
 static void layout_kv(program *p, arena *a) {
-	p->kv_elem = p->args.kv_type == AQ_DTYPE_F16 ? 2 : 4;
+	const bool q8 = p->args.kv_type == AQ_DTYPE_Q8_0;
+	const int64_t elem = q8 ? 1 : p->args.kv_type == AQ_DTYPE_F16 ? 2 : 4;
 	int64_t offset = 0;
 	for (int32_t l = 0; l < p->args.n_layers; l++) {
-		const int64_t pad = round_up(p->layers[l].dim, AQ_LANES);
-		const int64_t head = AQ_KV_BLOCK * pad * p->kv_elem, part = head * p->layers[l].heads;
+		const int64_t pad = round_up(p->layers[l].dim, q8 ? AQ_KV_GROUP : AQ_LANES);
+		const int64_t scales = q8 ? pad / AQ_KV_GROUP * 2 : 0; // bytes of a position
+		const int64_t head = AQ_KV_BLOCK * (pad * elem + scales), part = head * p->layers[l].heads;
 		for (int32_t i = 0; i < p->args.n_ops; i++) {
 			compiled_op *op = &p->ops[i];
 			if (op->op.kind == AQ_OP_ATTENTION && op->op.i[0] == l) {
@@ -279,7 +281,7 @@ static void layout_scratch(program *p, arena *a) {
 				const weight *w = &p->weights[op->w[o]];
 				panel_cols = max_i64(panel_cols, product_panel_cols(w));
 				work = max_i64(work, product_workspace(p, w));
-				if (panel8_weight(p, w)) {
+				if (bytes_weight(p, w)) {
 					x8_cols = max_i64(x8_cols, w->info.cols);
 					x8_rows = max_i64(x8_rows, max_i32(tokens, outputs));
 				}
@@ -294,7 +296,7 @@ static void layout_scratch(program *p, arena *a) {
 				const weight *w = &p->weights[op->w[o / op->i[1]] + o % op->i[1]];
 				panel_cols = max_i64(panel_cols, product_panel_cols(w));
 				work = max_i64(work, product_workspace(p, w));
-				if (panel8_weight(p, w)) {
+				if (bytes_weight(p, w)) {
 					x8_cols = max_i64(x8_cols, w->info.cols);
 					x8_rows = max_i64(x8_rows, experts_uses(p, op));
 				}
@@ -314,7 +316,7 @@ static void layout_scratch(program *p, arena *a) {
 	p->panel_ld = round_up(panel_cols, AQ_LANES) + AQ_LANES;
 	work = max_i64(work, AQ_TILE * p->panel_ld * 4);
 	work = max_i64(work, p->k->table_bytes);
-	p->x8_ld = x8_cols ? round_up(x8_cols, AQ_ALIGN) + AQ_ALIGN : 0; // not all on the same cache sets
+	p->x8_ld = x8_cols ? round_up(x8_cols * p->k->x8_bytes, AQ_ALIGN) + AQ_ALIGN : 0; // not all on the same cache sets
 	p->x8_blocks = (int32_t)((x8_cols + AQ_BYTES_COLS - 1) / AQ_BYTES_COLS);
 	p->x8 = arena_take(a, x8_rows, p->x8_ld);
 	p->x8_unit = arena_take(a, x8_rows, (int64_t)p->x8_blocks * 4);

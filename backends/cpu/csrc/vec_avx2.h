@@ -23,6 +23,9 @@ INL vf v_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 INL vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 INL vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); } // b where either is NaN
 INL vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); } // likewise
+INL vf v_abs(vf a) { return _mm256_andnot_ps(v_set1(-0.0f), a); }
+INL vf v_with_sign(vf a, vf s) { return _mm256_or_ps(a, _mm256_and_ps(s, v_set1(-0.0f))); } // a is not negative
+INL vf v_less(vf a, vf b, vf x, vf y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); } // a < b ? x : y
 INL f4 f4_load(const float *p) { return _mm_loadu_ps(p); }
 INL void f4_store(float *p, f4 v) { _mm_storeu_ps(p, v); }
 INL float sum4(f4 v) {

@@ -21,6 +21,11 @@ INL vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 INL vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 INL vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); } // b where either is NaN
 INL vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); } // likewise
+INL vf v_abs(vf a) { return _mm512_abs_ps(a); }
+INL vf v_with_sign(vf a, vf s) { return _mm512_or_ps(a, _mm512_and_ps(s, v_set1(-0.0f))); } // a is not negative
+INL vf v_less(vf a, vf b, vf x, vf y) { // a < b ? x : y
+	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
 INL f4 f4_load(const float *p) { return _mm_loadu_ps(p); }
 INL void f4_store(float *p, f4 v) { _mm_storeu_ps(p, v); }
 INL float sum4(f4 v) {

@@ -29,6 +29,9 @@ INL vf v_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 // b where either is NaN, as on x86-64; fmax would make a softmax lose its maximum to a single NaN.
 INL vf v_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 INL vf v_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); } // likewise
+INL vf v_abs(vf a) { return vabsq_f32(a); }
+INL vf v_with_sign(vf a, vf s) { return vbslq_f32(vdupq_n_u32(1u << 31), s, a); }
+INL vf v_less(vf a, vf b, vf x, vf y) { return vbslq_f32(vcltq_f32(a, b), x, y); } // a < b ? x : y
 INL f4 f4_load(const float *p) { return vld1q_f32(p); }
 INL void f4_store(float *p, f4 v) { vst1q_f32(p, v); }
 INL float sum4(f4 v) { return vaddvq_f32(v); }

@@ -28,6 +28,12 @@ INL vf v_div(vf a, vf b) { return _mm_div_ps(a, b); }
 INL vf v_fma(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
 INL vf v_max(vf a, vf b) { return _mm_max_ps(a, b); } // b where either is NaN
 INL vf v_min(vf a, vf b) { return _mm_min_ps(a, b); } // likewise
+INL vf v_abs(vf a) { return _mm_andnot_ps(v_set1(-0.0f), a); }
+INL vf v_with_sign(vf a, vf s) { return _mm_or_ps(a, _mm_and_ps(s, v_set1(-0.0f))); } // a is not negative
+INL vf v_less(vf a, vf b, vf x, vf y) { // a < b ? x : y
+	const __m128 m = _mm_cmplt_ps(a, b);
+	return _mm_or_ps(_mm_and_ps(m, x), _mm_andnot_ps(m, y));
+}
 INL f4 f4_load(const float *p) { return _mm_loadu_ps(p); }
 INL void f4_store(float *p, f4 v) { _mm_storeu_ps(p, v); }
 INL float sum4(f4 v) {
@@ -82,10 +88,14 @@ INL uint16_t f16_of_f32(float f) {
 	}
 	return (uint16_t)(sign | ((mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13));
 }
+// The magnitude's bits, moved to their place, are 2^-112 of the number. Infinity and NaN want the largest exponent.
 INL vf v_f16(const void *p) {
-	uint16_t h[4];
-	memcpy(h, p, 8);
-	return _mm_setr_ps(f32_of_f16(h[0]), f32_of_f16(h[1]), f32_of_f16(h[2]), f32_of_f16(h[3]));
+	const __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64(p), _mm_setzero_si128());
+	const __m128i mag = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7fff)), 13);
+	const __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
+	const __m128i top = _mm_and_si128(_mm_cmpgt_epi32(mag, _mm_set1_epi32((0x7c00 << 13) - 1)), _mm_set1_epi32(0x7f800000));
+	const __m128 f = _mm_mul_ps(_mm_castsi128_ps(mag), _mm_set1_ps(0x1p112f));
+	return _mm_or_ps(f, _mm_castsi128_ps(_mm_or_si128(sign, top)));
 }
 INL void v_to_f16(void *p, vf v) {
 	float t[4];

@@ -63,8 +63,8 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->book = arena_take(a, values, 4);
 	}
 	w->scales = arena_take(a, i->rows / i->out_group, 4);
-	if (panel8_weight(p, w)) {
-		if (w->layout == LAYOUT_CODES && i->books == 1) {
+	if (bytes_weight(p, w)) {
+		if (w->layout == LAYOUT_CODES) {
 			w->book_8 = arena_take(a, values, 1);
 		} else {
 			w->book_i = arena_take(a, values, 2);
@@ -92,12 +92,16 @@ void weight_layout(program *p, weight *w, arena *a) {
 	}
 }
 
-// panel8_weight says whether the weight has books for panels of bytes: enough rows for a tile, groups of one row and
-// whole runs of eight inputs that fit a column block. Several books of more than 8 bits are not worth their memory.
-bool panel8_weight(const program *p, const weight *w) {
+// bytes_weight says whether the weight's books are kept as bytes or for panels of bytes, too: if it has enough rows for that
+// to matter. Panels want groups of one row and whole runs of eight inputs that fit a column block.
+bool bytes_weight(const program *p, const weight *w) {
 	const aq_weight *i = &w->info;
-	return p->k->panel8 && p->args.precision == AQ_PRECISION_FAST && i->encoding == AQ_ENCODING_AQLM && i->rows >= AQ_TILE &&
-		i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0 && (i->bits <= 8 || i->books == 1);
+	if (!p->k->bytes_book || p->args.precision != AQ_PRECISION_FAST || i->encoding != AQ_ENCODING_AQLM ||
+		i->rows < AQ_TILE || (i->bits > 8 && i->books > p->k->bytes_books)) {
+		return false;
+	}
+	return p->k->panel8 ? i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0
+		: codes_direct(w);
 }
 
 // ---- writing ------------------------------------------------------------------------------------------------------
@@ -308,7 +312,7 @@ void weight_kernel_name(const program *p, const weight *w, char *name) {
 			put(&t, fast ? p->k->tables_fast_name : p->k->tables_name);
 		} else {
 			put(&t, p->k->codes && codes_direct(w) ? " codes" : " panel");
-			put(&t, w->book_8 ? " u8" : w->book16 ? " f16" : " fp32");
+			put(&t, w->book_8 ? " bytes" : w->book16 ? " f16" : " fp32");
 		}
 	}
 	put(&t, " ");

@@ -112,7 +112,7 @@ func (e treeEntry) file() (f store.File, ok bool, err error) {
 		}
 	}
 	if size < 0 || size > maxFileSize {
-		return f, false, fmt.Errorf("%s: size %d", e.Path, size)
+		return f, false, fmt.Errorf("%s: %d bytes, must be 0 to %d", e.Path, size, int64(maxFileSize))
 	}
 	d, err := store.ParseDigest(oid)
 	if err != nil {
