@@ -72,6 +72,11 @@ func (s *target) ask(t *testing.T, c *http.Client, body chatBody) exchange {
 	return x
 }
 
+// oneShot keeps no connections: a server may close an idle one at any time.
+func oneShot() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
 // throughput has so many clients ask three times each, as soon as the answer before has come.
 func (s *target) throughput(t *testing.T, clients int) {
 	const asks, prompt, tokens = 3, 60, 32
@@ -91,8 +96,7 @@ func (s *target) crowd(t *testing.T, clients, asks, prompt, tokens int, beside f
 		rng := rand.New(rand.NewPCG(seeds.Uint64(), 2))
 		mu.Unlock()
 		all.Go(func() {
-			c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a server may close idle ones at any time
-			defer c.CloseIdleConnections()
+			c := oneShot()
 			for range asks {
 				x := s.ask(t, c, s.request(rng, prompt, tokens))
 				mu.Lock()
@@ -114,7 +118,7 @@ func (s *target) interrupted(t *testing.T) {
 	first, _ := s.crowd(t, 8, 4, 60, 32, func() {
 		time.Sleep(500 * time.Millisecond)
 		rng := rand.New(rand.NewPCG(seeds.Uint64(), 3))
-		long = s.ask(t, http.DefaultClient, s.request(rng, 2000, 8))
+		long = s.ask(t, oneShot(), s.request(rng, 2000, 8))
 	})
 	s.add("TTFT ms of a prompt of 2,000 among 8 clients", ms(long.first))
 	s.add("TTFT p50 ms of those", quantile(first, 0.5))
@@ -125,10 +129,10 @@ func (s *target) interrupted(t *testing.T) {
 func (s *target) secondTurn(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seeds.Uint64(), 4))
 	body := s.request(rng, 3900, 8)
-	one := s.ask(t, http.DefaultClient, body)
+	one := s.ask(t, oneShot(), body)
 	history := body["messages"].([]map[string]string)
 	body["messages"] = append(history, map[string]string{"role": "assistant", "content": one.text}, userSays("And what then?")[0])
-	two := s.ask(t, http.DefaultClient, body)
+	two := s.ask(t, oneShot(), body)
 	s.add("TTFT ms of a first turn of 4,000", ms(one.first))
 	s.add("TTFT ms of the second turn", ms(two.first))
 }
