@@ -189,7 +189,7 @@ func checkCalls(t *testing.T, answer string, calls []CallPart) {
 func TestDrawnAnswers(t *testing.T) {
 	draws := 60
 	if testing.Short() {
-		draws = 20
+		draws = 12
 	}
 	v := vocabularyOf()
 	c, err := grammar.NewCompiler(v, grammar.Options{})
