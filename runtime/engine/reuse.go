@@ -3,7 +3,6 @@ package engine
 import (
 	"strconv"
 
-	"aquifer/backends"
 	"aquifer/runtime/kv"
 )
 
@@ -39,9 +38,7 @@ func (e *Engine) extend(q *sequence) {
 		if reuse {
 			q.Chain = e.chain([]kv.Hash{}, q.Key, q.tokens)
 		}
-	case q.Chain != nil && q.Len%kv.BlockSize == 0 && e.cfg.Precision == backends.Exact:
-		// In other precisions what decoding leaves in the cache differs from what running the text as a prompt would:
-		// an answer would come to depend on whether an earlier one was made here.
+	case q.Chain != nil && q.Len%kv.BlockSize == 0:
 		q.Chain = e.chain(q.Chain, q.Key, q.tokens[:q.Len])
 	}
 }

@@ -100,14 +100,16 @@ func TestReuseShort(t *testing.T) {
 	}
 }
 
-// TestReuseFast: in the fast precision only prompts are found, for decoding leaves something else in the cache.
-func TestReuseFast(t *testing.T) {
-	b := &fakeBackend{}
-	e := start(t, b, func(c *Config) { c.Precision = backends.Fast })
-	prompt := randomPrompt(rand.New(rand.NewPCG(9, 3)), 70)
-	answer, _ := turn(t, e, b, Request{Prompt: prompt, MaxTokens: 70})
-	if _, u := turn(t, e, b, Request{Prompt: slices.Concat(prompt, answer), MaxTokens: 5}); u.Cached != 64 {
-		t.Errorf("%d tokens were cached", u.Cached)
+// TestReusePrecision: answers are found in every precision.
+func TestReusePrecision(t *testing.T) {
+	for _, p := range []backends.Precision{backends.Exact, backends.Auto, backends.Fast} {
+		b := &fakeBackend{}
+		e := start(t, b, func(c *Config) { c.Precision = p })
+		prompt := randomPrompt(rand.New(rand.NewPCG(9, 3)), 70)
+		answer, _ := turn(t, e, b, Request{Prompt: prompt, MaxTokens: 70})
+		if _, u := turn(t, e, b, Request{Prompt: slices.Concat(prompt, answer), MaxTokens: 5}); u.Cached != 128 {
+			t.Errorf("%v: %d tokens were cached", p, u.Cached)
+		}
 	}
 }
 
