@@ -195,7 +195,7 @@ func textParts(ck *checkpoint.Checkpoint) (*tokenizer.Tokenizer, *chat.Format, e
 func adviseLoad(err error) error {
 	var memory *backends.MemoryError
 	if errors.As(err, &memory) {
-		return advise(err, "lower --context, use --kv f16, or free some memory")
+		return advise(err, "lower --context, use --kv q8_0, or free some memory")
 	}
 	return advise(err, "aquifer doctor tells what this machine can run")
 }

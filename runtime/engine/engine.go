@@ -43,7 +43,7 @@ type Config struct {
 	Chat       *chat.Format         // nil: Chat is refused
 	Backend    backends.Backend
 	Precision  backends.Precision
-	KV         plan.DType // of the cache: plan.F32 or plan.F16
+	KV         plan.DType // of the cache: plan.F32, plan.F16 or plan.Q8_0
 
 	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
