@@ -174,17 +174,19 @@ func TestServeRefuses(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		args []string
+		code int
 		want []string
 	}{
-		{"port in use", []string{dir, "--addr", taken.Addr().String()}, []string{taken.Addr().String(), "--addr"}},
-		{"open to others", []string{dir, "--addr", "0.0.0.0:0"}, []string{"API key", "AQUIFER_API_KEY"}},
-		{"no such address", []string{dir, "--addr", "127.0.0.1:99999"}, []string{"99999"}},
-		{"no such model", []string{dir + "x", "--addr", "127.0.0.1:0"}, []string{dir + "x"}},
+		{"port in use", []string{dir, "--addr", taken.Addr().String()}, 1, []string{taken.Addr().String(), "--addr"}},
+		{"open to others", []string{dir, "--addr", "0.0.0.0:0"}, 1, []string{"API key", "AQUIFER_API_KEY"}},
+		{"no such address", []string{dir, "--addr", "127.0.0.1:99999"}, 1, []string{"99999"}},
+		{"no such model", []string{dir + "x", "--addr", "127.0.0.1:0"}, 1, []string{dir + "x"}},
+		{"no such speculation", []string{"--addr", "127.0.0.1:0", "--speculate", "0"}, 2, []string{"--speculate", "off"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, stdout, stderr := invoke(t, "", append([]string{"serve"}, test.args...)...)
 			checkFailure(t, stdout, stderr)
-			if code != 1 {
+			if code != test.code {
 				t.Errorf("exit %d", code)
 			}
 			for _, want := range test.want {

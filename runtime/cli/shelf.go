@@ -40,7 +40,10 @@ func (a *app) newShelf(s settings, log *slog.Logger, pinned []offer) (*shelf, er
 	h := &shelf{app: a, s: s, log: log, pinned: pinned, options: loadOptions{
 		maxSeqs: s.integer("parallel"), maxQueue: s.integer("queue"), queueTimeout: s.duration("queue-timeout"),
 	}}
-	var err error
+	err := speculation(&engine.Config{}, s.str("speculate")) // now, and not when the first model is loaded
+	if err != nil {
+		return nil, err
+	}
 	if h.options.backend, _, err = a.openBackend(s); err != nil {
 		return nil, err
 	}
