@@ -9,7 +9,7 @@ BINARY=bin/aquifer
 KERNELS=backends/cpu
 TAGS=nomsgpack
 CROSS=(linux/arm64 darwin/arm64 windows/amd64)
-RACE=(./runtime/engine ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
+RACE=(./runtime/engine ./runtime/host ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
 
 export CGO_ENABLED=0
 
@@ -41,16 +41,15 @@ need_cc() {
 	local candidate version
 	for candidate in ${CC:-gcc clang cc}; do
 		command -v "$candidate" >/dev/null || continue
-		cc=$candidate
-		if "$cc" --version | grep -qi clang; then
+		cc=("$candidate")
+		if "$candidate" --version | grep -qi clang; then
 			return
 		fi
-		version=$("$cc" -dumpfullversion 2>/dev/null || "$cc" -dumpversion)
+		version=$("$candidate" -dumpfullversion 2>/dev/null || "$candidate" -dumpversion)
 		if ! older "$version" "$GCC_NEEDED"; then
 			return
 		fi
-		note "$cc $version is too old"
-		cc=
+		note "$candidate $version is too old"
 	done
 	die "no usable C compiler: install gcc $GCC_NEEDED or newer, or clang (Debian, Ubuntu: apt-get install gcc libc6-dev)"
 }
@@ -59,19 +58,53 @@ need_cc() {
 need_cc_for() {
 	if [ "$1" = "$(host_target)" ]; then
 		need_cc
-		return
+	elif ! cross_cc "$1"; then
+		die "no C compiler for $1: install zig (pip install ziglang)$(gcc_hint "$1")"
 	fi
-	cc=$(cross_cc "$1")
-	command -v "$cc" >/dev/null ||
-		die "no C compiler for $1: install $cc (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)"
 }
 
+# cross_cc TARGET sets cc to a compiler for another machine: gcc for Linux, else zig, which has the headers and
+# libraries of all. It fails where there is none.
 cross_cc() {
+	local gcc=
 	case $1 in
-	linux_amd64) say x86_64-linux-gnu-gcc ;;
-	linux_arm64) say aarch64-linux-gnu-gcc ;;
+	linux_amd64) gcc=x86_64-linux-gnu-gcc ;;
+	linux_arm64) gcc=aarch64-linux-gnu-gcc ;;
+	esac
+	if [ -n "$gcc" ] && command -v "$gcc" >/dev/null; then
+		cc=("$gcc")
+	else
+		zig_cc "$1"
+	fi
+}
+
+# zig_cc TARGET sets cc to zig. For Linux it asks for an old C library, so that the kernels load wherever Go runs.
+zig_cc() {
+	local zig
+	if command -v zig >/dev/null; then
+		zig=(zig)
+	elif python3 -m ziglang version >/dev/null 2>&1; then
+		zig=(python3 -m ziglang)
+	else
+		return 1
+	fi
+	case $1 in
+	linux_amd64) cc=("${zig[@]}" cc -target x86_64-linux-gnu.2.17) ;;
+	linux_arm64) cc=("${zig[@]}" cc -target aarch64-linux-gnu.2.17) ;;
+	darwin_amd64) cc=("${zig[@]}" cc -target x86_64-macos.11.0) ;;
+	darwin_arm64) cc=("${zig[@]}" cc -target aarch64-macos.11.0) ;;
+	windows_amd64) cc=("${zig[@]}" cc -target x86_64-windows-gnu) ;;
+	*) return 1 ;;
 	esac
 }
+
+gcc_hint() {
+	if [ "$1" = linux_arm64 ]; then
+		say " or aarch64-linux-gnu-gcc (Debian, Ubuntu: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)"
+	fi
+}
+
+sha256() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 
 # ---- kernels ---------------------------------------------------------------------------------------------------
 
@@ -79,8 +112,18 @@ cross_cc() {
 # time, so every file is compiled for the oldest machine except those whose name ends in a level.
 target_of() {
 	case $1 in
-	linux/amd64 | linux/arm64) say "${1/\//_}" ;;
+	linux/amd64 | linux/arm64 | darwin/amd64 | darwin/arm64 | windows/amd64) say "${1/\//_}" ;;
 	esac
+}
+
+# library_of TARGET: where the Go package finds it.
+library_of() {
+	local suffix=so
+	case $1 in
+	darwin_*) suffix=dylib ;;
+	windows_*) suffix=dll ;;
+	esac
+	say "$KERNELS/lib/$1/libaquifer.$suffix"
 }
 
 host_target() { target_of "$(go env GOHOSTOS)/$(go env GOHOSTARCH)"; }
@@ -103,7 +146,20 @@ level_flags() {
 	case $1 in
 	*_avx2.c) say "-mavx2 -mfma -mf16c" ;;
 	*_avx512.c) say "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512vnni" ;;
-	*_dotprod.c) say "-march=armv8.2-a+dotprod" ;;
+	*_dotprod.c)
+		case ${cc[*]} in
+		*zig*) say "-mcpu=generic+v8_2a+dotprod" ;;
+		*) say "-march=armv8.2-a+dotprod" ;;
+		esac
+		;;
+	esac
+}
+
+# link_flags TARGET
+link_flags() {
+	case $1 in
+	linux_*) say -Wl,--build-id=none -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -s -lm -pthread ;;
+	windows_*) say -s -lapi-ms-win-core-synch-l1-2-0 -pthread ;;
 	esac
 }
 
@@ -116,7 +172,7 @@ compile_kernels() {
 	mkdir -p "$dir"
 	kernel_sources "$target" | while read -r source; do
 		say "$(level_flags "$source") -c $source -o $dir/$(basename "$source" .c).o"
-	done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "$cc" "${CFLAGS[@]}" "$@" -I$KERNELS/csrc -Ibackends/abi
+	done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "${cc[@]}" "${CFLAGS[@]}" "$@" -I$KERNELS/csrc -Ibackends/abi
 }
 
 # build_kernels TARGET makes the library that the Go package embeds.
@@ -128,24 +184,24 @@ build_kernels() {
 	fi
 	need_cc_for "$target"
 	dir=bin/kernels/$target
-	out=$KERNELS/lib/$target/libaquifer.so
+	out=$(library_of "$target")
 	stamp=bin/kernels/$target.id
 	# The id names sources, compiler and flags: equal ids mean equal libraries, and a change of any rebuilds.
 	id=$({
-		"$cc" --version | head -n 1
+		"${cc[@]}" --version | head -n 1
 		say "${CFLAGS[@]}"
-		declare -f level_flags kernel_sources
-		find $KERNELS/csrc backends/abi -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
-	} | sha256sum | cut -c 1-16)
+		declare -f level_flags link_flags kernel_sources
+		find $KERNELS/csrc backends/abi -name '*.[ch]' | LC_ALL=C sort | xargs tail -n +1
+	} | sha256 | cut -c 1-16)
 	if [ -f "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$id" ]; then
 		return
 	fi
-	note "compiling kernels for $target with $cc"
+	note "compiling kernels for $target with ${cc[*]}"
 	rm -rf "$dir" "$stamp"
 	compile_kernels "$target" "$dir" "-DAQ_BUILD_ID=\"$id\""
-	"$cc" -shared -Wl,--build-id=none -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -s \
-		-o "$dir/lib.so" "$dir"/*.o -lm -pthread
-	mv "$dir/lib.so" "$out"
+	# shellcheck disable=SC2046
+	"${cc[@]}" -shared -o "$dir/${out##*/}" "$dir"/*.o $(link_flags "$target")
+	mv "$dir/${out##*/}" "$out"
 	say "$id" >"$stamp"
 }
 
@@ -187,7 +243,7 @@ do_lint() {
 	tool staticcheck -tags $TAGS ./...
 	# Warnings are errors here and not in a build: a compiler we have not seen must not stop one.
 	for target in "$(host_target)" linux_arm64; do
-		if [ -z "$target" ] || { [ "$target" != "$(host_target)" ] && ! command -v "$(cross_cc "$target")" >/dev/null; }; then
+		if [ -z "$target" ] || { [ "$target" != "$(host_target)" ] && ! cross_cc "$target"; }; then
 			note "SKIP compiling kernels with warnings as errors for ${target:-this machine}: none, or no compiler for them"
 			continue
 		fi
@@ -202,14 +258,13 @@ do_lint() {
 		note "SKIP checking Python scripts: python3 is not installed"
 	fi
 	if command -v shellcheck >/dev/null; then
-		shellcheck build.sh .ci/run
+		shellcheck -x build.sh .ci/run docs/packaging/release.sh docs/packaging/postinst docs/packaging/prerm
 	else
 		note "SKIP shellcheck: not installed"
 	fi
 }
 
-# Vet covers the packages with files for single platforms; the others were vetted for this one. That also spares
-# compiling the client libraries of the tests three times.
+# Vet covers the packages with files for single platforms; the others were vetted for this one.
 do_cross() {
 	local target
 	ready
@@ -225,7 +280,7 @@ do_cross() {
 do_race() {
 	ready
 	need_cc
-	export CGO_ENABLED=1 CC=$cc
+	export CGO_ENABLED=1 CC=${cc[0]}
 	go test -short -race -tags $TAGS "${RACE[@]}"
 	go test -short -race -tags $TAGS -run '^Test(Pool|Progress|CloseOrder|Memory)' ./backends/cpu
 }
@@ -282,6 +337,53 @@ do_arm64() {
 	[ -z "$failed" ]
 }
 
+# The conformance suite over kernels in which undefined behaviour (misaligned loads, overflows, bounds) is a trap.
+do_sanitize() {
+	local target dir=$PWD/bin/sanitize out
+	ready
+	target=$(kernel_target)
+	[ -n "$target" ] || die "no kernels for this machine"
+	out=$(library_of "$target")
+	need_cc
+	compile_kernels "$target" "$dir" -O1 -DAQ_BUILD_ID='"sanitize"' -fsanitize=undefined \
+		-fno-sanitize=float-cast-overflow,float-divide-by-zero -fsanitize-undefined-trap-on-error
+	# shellcheck disable=SC2046
+	"${cc[@]}" -shared -o "$dir/${out##*/}" "$dir"/*.o $(link_flags "$target")
+	say "{\"Replace\": {\"$PWD/$out\": \"$dir/${out##*/}\"}}" >"$dir/overlay.json"
+	go test -tags $TAGS -short -overlay "$dir/overlay.json" -run "${1:-.}" ./backends/cpu
+}
+
+# windows_machine sets wine, with a prefix of its own. Before version 9 wine lacks the library that Go takes random numbers
+# from; zig makes a stand-in.
+windows_machine() {
+	local system
+	[ "$(host_target)" = linux_amd64 ] && zig_cc windows_amd64 || return
+	wine=$(command -v wine64 || command -v /usr/lib/wine/wine64 || command -v wine) || return
+	export WINEPREFIX=$PWD/bin/wine WINEDEBUG=-all
+	mkdir -p "$WINEPREFIX"
+	"$wine" cmd /c ver >/dev/null 2>&1
+	system=$WINEPREFIX/drive_c/windows/system32
+	if ! [ -e "$system/bcryptprimitives.dll" ]; then
+		printf '%s\n' '#include <windows.h>' '#include <ntsecapi.h>' \
+			'__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return RtlGenRandom(p, (ULONG)n); }' >"$WINEPREFIX/prng.c"
+		"${cc[@]}" -shared -o "$system/bcryptprimitives.dll" "$WINEPREFIX/prng.c" -ladvapi32
+	fi
+}
+
+# The kernels of Windows under wine: opened, called, compared with the reference, at every level of this processor.
+do_windows() {
+	local wine dir=$PWD/bin/windows
+	need_go
+	if ! windows_machine; then
+		note "SKIP windows: needs linux/amd64, wine (Debian, Ubuntu: apt-get install wine64) and zig (pip install ziglang)"
+		return
+	fi
+	build_kernels windows_amd64
+	GOOS=windows GOARCH=amd64 go test -c -tags $TAGS -o "$dir/" ./backends/cpu ./backends/internal/dl
+	(cd backends/internal/dl && "$wine" "$dir/dl.test.exe" -test.v)
+	(cd $KERNELS && "$wine" "$dir/cpu.test.exe" -test.short -test.v -test.run "${1:-TestConformance//3_threads|^Test([^C]|Cl|Comp)}")
+}
+
 do_units() {
 	ready
 	go test -v -shuffle=on -tags $TAGS ./...
@@ -333,6 +435,18 @@ do_bench_peers() {
 	PYTHONDONTWRITEBYTECODE=1 python3 docs/bench/peers.py "$@"
 }
 
+# Long jobs against the whole program with the embedded model; what they check and measure stands in soak_test.go and
+# load_test.go.
+do_soak() {
+	ready
+	go test -tags $TAGS -count=1 -timeout 0 -v -run '^TestSoak$' -soak "${1:-30m}" .
+}
+
+do_load() {
+	ready
+	go test -tags $TAGS -count=1 -timeout 0 -v -run '^TestLoad$' -load "${1:-self}" -load-rounds "${2:-3}" .
+}
+
 do_fuzz() {
 	local time=${1:-60s} package target
 	ready
@@ -344,7 +458,22 @@ do_fuzz() {
 	done
 }
 
-do_clean() { rm -rf bin $KERNELS/lib/*/*.so; }
+# Many answers held to random schemas and tools; the tests do a few hundred of them.
+do_generations() {
+	ready
+	AQUIFER_TEST_GENERATIONS=${1:-10000} go test -v -count 1 -timeout 0 -tags $TAGS -run '^TestGenerations$' ./api/apitest
+}
+
+do_release() {
+	# shellcheck source=docs/packaging/release.sh
+	. docs/packaging/release.sh
+	case ${1:-all} in
+	all | twice | run) "release_${1:-all}" ;;
+	*) die "unknown: release $1; it is release, release twice or release run" ;;
+	esac
+}
+
+do_clean() { rm -rf bin $KERNELS/lib/*/libaquifer.*; }
 
 do_help() {
 	cat <<'HELP'
@@ -357,11 +486,20 @@ usage: ./build.sh VERB
   cross         build and vet for the other platforms
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
+  sanitize      the kernels' tests with undefined behaviour trapped
+  windows [RE]  the kernels of Windows under wine, compiled by zig
   arm64 [all]   the kernels of arm64 under an emulator: a selection, all short tests (half an hour), or what test
                 flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
   bench-peers   aquifer beside llama.cpp, in rounds; downloads and builds that first: bench-peers --help
+  soak [TIME]   a server and clients of all kinds, more than it takes, for 30m unless given; nothing may be left
+  load [SERVERS [ROUNDS]]
+                throughput and first tokens with 1 to 16 clients, beside other servers: self,NAME=http://HOST:PORT/v1
+  release       archives, packages, bills of material and check sums for all platforms, into bin/release; release twice
+                compares with a second build elsewhere, release run starts what can run here
   fuzz [TIME]   every fuzz target for TIME each, 60s unless given
+  generations [N]
+                N answers to random schemas and tools at temperature 1.5, 10000 unless given
   clean         remove what build.sh made
 HELP
 }
@@ -369,7 +507,7 @@ HELP
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-build | run | test | lint | cross | race | units | arm64 | bench | bench-peers | fuzz | clean | help) "do_${verb//-/_}" "$@" ;;
+build | run | test | lint | cross | race | units | arm64 | windows | sanitize | bench | bench-peers | soak | load | fuzz | generations | release | clean | help) "do_${verb//-/_}" "$@" ;;
 *)
 	do_help >&2
 	die "unknown verb: $verb"

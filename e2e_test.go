@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,10 +18,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/param"
 
 	"aquifer/models/embedded"
 )
@@ -54,11 +54,12 @@ func needModel(t *testing.T) {
 
 // serveEmbedded starts "aquifer serve" with the embedded model and returns the address of its API. At the end of the
 // test the server must leave cleanly on SIGTERM.
-func serveEmbedded(t *testing.T) string {
+func serveEmbedded(t *testing.T, args ...string) string {
 	t.Helper()
 	needModel(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	cmd := program(ctx, "serve", "--addr", "127.0.0.1:0")
+	t.Setenv("HF_HOME", t.TempDir()) // no other models
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute+*soakTime)
+	cmd := program(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +74,9 @@ func serveEmbedded(t *testing.T) string {
 		defer close(address)
 		says := regexp.MustCompile(`answers at (http://\S+)`)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			log.WriteString(lines.Text() + "\n")
+			if !strings.Contains(lines.Text(), "level=INFO") {
+				log.WriteString(lines.Text() + "\n")
+			}
 			if m := says.FindStringSubmatch(lines.Text()); m != nil {
 				address <- m[1]
 			}
@@ -99,74 +102,139 @@ func serveEmbedded(t *testing.T) string {
 	return base
 }
 
-// TestGoClientEndToEnd asks the embedded model through the whole program with an unmodified OpenAI client.
-func TestGoClientEndToEnd(t *testing.T) {
+// asked is what a request for a chat completion came to.
+type asked struct {
+	status int
+	text   string
+	finish string
+	usage  struct {
+		Prompt     int `json:"prompt_tokens"`
+		Completion int `json:"completion_tokens"`
+	}
+	calls []struct {
+		Function struct{ Name, Arguments string }
+	}
+	code string // of an error
+}
+
+// post sends a request with what is given beside the model; a stream's parts are put together.
+func post(ctx context.Context, base string, fields map[string]any) (a asked, err error) {
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return a, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return a, err
+	}
+	defer resp.Body.Close()
+	a.status = resp.StatusCode
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		data, event := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if len(data) == 0 || event && string(data) == "[DONE]" {
+			continue
+		}
+		var v struct {
+			Choices []struct {
+				Message struct {
+					Content string
+					Calls   []struct {
+						Function struct{ Name, Arguments string }
+					} `json:"tool_calls"`
+				}
+				Delta  struct{ Content string }
+				Finish string `json:"finish_reason"`
+			}
+			Usage *struct {
+				Prompt     int `json:"prompt_tokens"`
+				Completion int `json:"completion_tokens"`
+			}
+			Error struct{ Code string }
+		}
+		if err := json.Unmarshal(data, &v); err != nil {
+			return a, fmt.Errorf("%q: %w", data, err)
+		}
+		a.code += v.Error.Code
+		for _, c := range v.Choices {
+			a.text += c.Message.Content + c.Delta.Content
+			a.finish += c.Finish
+			a.calls = append(a.calls, c.Message.Calls...)
+		}
+		if v.Usage != nil {
+			a.usage = *v.Usage
+		}
+	}
+	return a, lines.Err()
+}
+
+// TestServeEndToEnd asks the embedded model through the whole program.
+func TestServeEndToEnd(t *testing.T) {
 	base := serveEmbedded(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	client := sdk.NewClient(option.WithBaseURL(base), option.WithAPIKey("none"), option.WithMaxRetries(0))
-	models, err := client.Models.List(ctx)
-	if err != nil || len(models.Data) != 1 {
-		t.Fatalf("models: %+v, %v", models, err)
-	}
-	ask := func(content string) sdk.ChatCompletionNewParams {
-		return sdk.ChatCompletionNewParams{
-			Model: models.Data[0].ID, Temperature: param.NewOpt(0.0), MaxTokens: param.NewOpt[int64](40),
-			Messages: []sdk.ChatCompletionMessageParamUnion{sdk.UserMessage(content)},
-		}
-	}
-	stream := func() (string, error) {
-		p := ask(question)
-		p.StreamOptions.IncludeUsage = param.NewOpt(true)
-		s := client.Chat.Completions.NewStreaming(ctx, p)
-		var acc sdk.ChatCompletionAccumulator
-		for s.Next() {
-			if !acc.AddChunk(s.Current()) {
-				return "", errors.New("a chunk does not fit: " + s.Current().RawJSON())
-			}
-		}
-		if err := s.Err(); err != nil {
-			return "", err
-		}
-		if u := acc.Usage; u.CompletionTokens != 40 || u.PromptTokens == 0 {
-			t.Errorf("usage %+v", u)
-		}
-		return acc.Choices[0].Message.Content, nil
-	}
-
-	whole, err := client.Chat.Completions.New(ctx, ask(question))
+	resp, err := http.Get(base + "/models")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := whole.Choices[0].Message.Content
-	if !strings.HasPrefix(want, sky) || whole.Choices[0].FinishReason != "length" {
-		t.Errorf("got %q (%s), want it to begin with %q", want, whole.Choices[0].FinishReason, sky)
+	var models struct{ Data []struct{ ID string } }
+	err = errors.Join(json.NewDecoder(resp.Body).Decode(&models), resp.Body.Close())
+	if err != nil || len(models.Data) != 1 {
+		t.Fatalf("models: %+v, %v", models, err)
+	}
+	ask := func(content string, more map[string]any) (asked, error) {
+		fields := map[string]any{
+			"model": models.Data[0].ID, "temperature": 0, "max_tokens": 40, "messages": []any{map[string]any{"role": "user", "content": content}},
+		}
+		maps.Copy(fields, more)
+		return post(ctx, base, fields)
+	}
+
+	whole, err := ask(question, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(whole.text, sky) || whole.finish != "length" {
+		t.Errorf("got %+v, want it to begin with %q", whole, sky)
 	}
 
 	var streams sync.WaitGroup
 	for range 4 {
 		streams.Go(func() {
-			if got, err := stream(); err != nil || got != want {
-				t.Errorf("streamed %q, %v, want %q", got, err, want)
+			got, err := ask(question, map[string]any{"stream": true, "stream_options": map[string]any{"include_usage": true}})
+			if err != nil || got.text != whole.text || got.finish != "length" || got.usage.Completion != 40 || got.usage.Prompt == 0 {
+				t.Errorf("streamed %+v, %v, want %q", got, err, whole.text)
 			}
 		})
 	}
 	streams.Wait()
 
-	p := ask("Count to ten.")
-	p.Stop = sdk.ChatCompletionNewParamsStopUnion{OfStringArray: []string{"3"}}
-	if got, err := client.Chat.Completions.New(ctx, p); err != nil || strings.Contains(got.Choices[0].Message.Content, "3") {
+	if got, err := ask("Count to ten.", map[string]any{"stop": []string{"3"}}); err != nil || got.text == "" || strings.Contains(got.text, "3") {
 		t.Errorf("a stop string is in the answer: %+v, %v", got, err)
 	}
+	// A small model, and one that was never shown a tool, calls it as its schema says.
+	tool := map[string]any{"type": "function", "function": map[string]any{
+		"name": "get_weather", "description": "The weather of a city", "parameters": map[string]any{
+			"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string", "maxLength": 20}}, "required": []string{"city"},
+		},
+	}}
+	got, err := ask("What is the weather in Paris?", map[string]any{"tools": []any{tool}, "tool_choice": "required", "parallel_tool_calls": false, "max_tokens": 60})
+	if err != nil || got.finish != "tool_calls" || len(got.calls) != 1 || got.calls[0].Function.Name != "get_weather" || got.calls[0].Function.Arguments != `{"city": "Paris"}` {
+		t.Errorf("a call: %+v, %v", got, err)
+	}
 
-	var e *sdk.Error
-	if _, err = client.Chat.Completions.New(ctx, ask(strings.Repeat("word ", 20_000))); !errors.As(err, &e) ||
-		e.StatusCode != http.StatusBadRequest || e.Code != "context_length_exceeded" {
-		t.Errorf("a prompt beyond the context: %v", err)
+	if got, err := ask(strings.Repeat("word ", 20_000), nil); err != nil || got.status != http.StatusBadRequest || got.code != "context_length_exceeded" {
+		t.Errorf("a prompt beyond the context: %+v, %v", got, err)
 	}
 }
 
-// TestPythonClientEndToEnd does the same with the official Python client, if there is one.
+// TestPythonClientEndToEnd does the same with an unmodified OpenAI client, the official Python client, if there is one.
 func TestPythonClientEndToEnd(t *testing.T) {
 	python := os.Getenv("AQUIFER_TEST_PYTHON")
 	if python == "" {

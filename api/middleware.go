@@ -16,29 +16,61 @@ import (
 	"aquifer/api/openai"
 )
 
-// begin names the request, and writes one line to the log when it is over. The line has the route, not the path, and
-// nothing of the body: both may hold what nobody should read.
+// begin names the request, counts it, and writes one line to the log when it is over. The line has the route, not the
+// path, and nothing of the body: both may hold what nobody should read.
 func (s *Server) begin(c *gin.Context) {
 	start := time.Now()
-	var b [8]byte
-	rand.Read(b[:]) // never fails
-	id := "req_" + hex.EncodeToString(b[:])
+	id := requestID(c.GetHeader("X-Request-Id"))
 	h := c.Writer.Header()
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	// The request before on this connection may have left its deadline. Writers without deadlines are those of tests.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{})
+	var note openai.Note
+	c.Request = c.Request.WithContext(openai.WithNote(c.Request.Context(), &note))
 	defer func() {
-		route := c.FullPath()
+		route, method, took := c.FullPath(), methodName(c.Request.Method), time.Since(start)
 		if route == "" {
 			route = "none"
 		}
-		s.cfg.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
-			slog.String("id", id), slog.String("method", methodName(c.Request.Method)), slog.String("route", route),
+		s.metrics.Observe(route, method, c.Writer.Status(), took)
+		attrs := []slog.Attr{
+			slog.String("id", id), slog.String("method", method), slog.String("route", route),
 			slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(c.Writer.Size(), 0)),
-			slog.Duration("took", time.Since(start).Round(time.Microsecond)))
+			slog.Duration("took", took.Round(time.Microsecond)),
+		}
+		s.cfg.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", append(attrs, noted(note)...)...)
 	}()
 	c.Next()
+}
+
+// noted are the fields of a log line that only answers have.
+func noted(n openai.Note) []slog.Attr {
+	if n.Model == "" {
+		return nil
+	}
+	return []slog.Attr{
+		slog.String("model", n.Model), slog.Int("choices", n.Choices), slog.Int("prompt", n.Prompt), slog.Int("cached", n.Cached),
+		slog.Int("completion", n.Completion), slog.Duration("wait", n.Wait.Round(time.Microsecond)),
+		slog.Duration("first", n.FirstToken.Round(time.Microsecond)),
+	}
+}
+
+// maxRequestID bounds the names that others may give requests.
+const maxRequestID = 64
+
+// requestID is the name of a request: the one that a proxy has given it, so that the logs of both can be put side by side,
+// or a new one where that is missing or is not made of letters, digits and a few signs.
+func requestID(given string) string {
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_' || r == '.'
+	}
+	if given != "" && len(given) <= maxRequestID && !strings.ContainsFunc(given, func(r rune) bool { return !plain(r) }) {
+		return given
+	}
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return "req_" + hex.EncodeToString(b[:])
 }
 
 // methodName keeps a client from writing its own words to the log.
@@ -84,7 +116,7 @@ func (s *Server) checkHost(c *gin.Context) {
 	}
 }
 
-// checkOrigin refuses what another site's page sends. There are no CORS headers, so pages cannot read answers either.
+// checkOrigin refuses what another site's page sends, unless its origin is in the list.
 func checkOrigin(p *http.CrossOriginProtection) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if p.Check(c.Request) != nil {

@@ -1,13 +1,16 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"aquifer/api/metrics"
 	"aquifer/api/openai"
+	"aquifer/runtime/engine"
 )
 
 // access says who may use a route.
@@ -28,9 +31,13 @@ type route struct {
 func (s *Server) routes() []route {
 	return []route{
 		{http.MethodGet, "/health", public, s.health},
+		{http.MethodGet, "/ps", withKey, plain(s.openai.Running)},
 		{http.MethodGet, "/v1/models", withKey, plain(s.openai.Models)},
 		{http.MethodGet, "/v1/models/*id", withKey, s.model},
 		{http.MethodPost, "/v1/chat/completions", withKey, plain(s.openai.Chat)},
+		{http.MethodGet, "/metrics", withKey, s.scrape},
+		{http.MethodGet, "/props", withKey, plain(s.llamacpp.Props)},
+		{http.MethodGet, "/slots", withKey, plain(s.llamacpp.Slots)},
 	}
 }
 
@@ -45,7 +52,12 @@ func (s *Server) newRouter() *gin.Engine {
 	e.RedirectTrailingSlash = false
 	e.ForwardedByClientIP = false
 	origin := http.NewCrossOriginProtection()
-	e.Use(s.begin, s.recover, s.checkHost, checkOrigin(origin))
+	for o := range s.origins {
+		if err := origin.AddTrustedOrigin(o); err != nil {
+			panic(err) // checkOrigins has let it pass
+		}
+	}
+	e.Use(s.begin, s.recover, s.checkHost, s.cors, checkOrigin(origin))
 	for _, r := range s.routes() {
 		handlers := []gin.HandlerFunc{r.serve}
 		if r.access == withKey {
@@ -66,19 +78,38 @@ func (s *Server) newRouter() *gin.Engine {
 
 // health answers monitors: 200 when requests are served, 503 before.
 func (s *Server) health(c *gin.Context) {
+	health := s.openai.Health()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
-	if s.openai.Ready() {
-		_, _ = c.Writer.WriteString(`{"status":"ok"}`) // the client may be gone
-		return
+	if health.Status != "ok" {
+		h.Set("Retry-After", "1")
+		c.Writer.WriteHeader(http.StatusServiceUnavailable)
 	}
-	h.Set("Retry-After", "1")
-	c.Writer.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = c.Writer.WriteString(`{"status":"loading"}`)
+	body, err := json.Marshal(health)
+	if err != nil {
+		panic(err) // only a value that cannot be encoded, which this is not
+	}
+	_, _ = c.Writer.Write(body) // the client may be gone
 }
 
 func (s *Server) model(c *gin.Context) {
 	s.openai.Model(c.Writer, c.Request, strings.TrimPrefix(c.Param("id"), "/"))
+}
+
+func (s *Server) scrape(c *gin.Context) {
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+	s.metrics.ServeHTTP(c.Writer, c.Request)
+}
+
+// sources are the models whose engines keep figures.
+func (s *Server) sources() []metrics.Source {
+	var list []metrics.Source
+	for _, m := range s.openai.Loaded() {
+		if e, ok := m.Engine.(interface{ Stats() engine.Stats }); ok {
+			list = append(list, metrics.Source{Model: m.ID, Info: m.Engine.Info(), Stats: e.Stats})
+		}
+	}
+	return list
 }

@@ -1,11 +1,12 @@
 // Package api is the HTTP server: it listens, limits, authenticates and routes. What an endpoint says is the business
-// of its dialect's package (openai). It imports runtime/engine through its sub-packages only, and nothing of ours below
+// of its dialect's package (openai, llamacpp). It imports runtime/engine for its types, and nothing of ours below
 // that.
 package api
 
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,17 +18,22 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"aquifer/api/llamacpp"
+	"aquifer/api/metrics"
 	"aquifer/api/openai"
 )
 
 // Config of a Server. A zero field means the default.
 type Config struct {
-	Key    string         // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
-	Hosts  []string       // names clients may use for this machine, besides localhost and its addresses
-	Models []openai.Model // empty: the server says that it is loading until SetModels
-	Limits Limits
+	Key     string        // what clients must send as bearer token or X-Api-Key; "" lets everybody in, on loopback only
+	Hosts   []string      // names clients may use for this machine, besides localhost and its addresses
+	Origins []string      // of web pages that may use the server, exactly; none by default
+	TLS     *tls.Config   // nil: connections are not encrypted
+	Models  openai.Source // what is served
+	Limits  Limits
 	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
 	IgnoreUnknown bool
+	Build         string       // version of the program, for clients that ask
 	Log           *slog.Logger // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
 }
 
@@ -67,13 +73,16 @@ func def[T comparable](v *T, d T) {
 
 // Server answers HTTP requests.
 type Server struct {
-	cfg     Config
-	limits  Limits
-	keyHash [sha256.Size]byte
-	hosts   map[string]bool
-	openai  *openai.Handler
-	router  *gin.Engine
-	panics  atomic.Int64
+	cfg      Config
+	limits   Limits
+	keyHash  [sha256.Size]byte
+	hosts    map[string]bool
+	origins  map[string]bool
+	openai   *openai.Handler
+	llamacpp *llamacpp.Handler
+	metrics  *metrics.Metrics
+	router   *gin.Engine
+	panics   atomic.Int64
 }
 
 // New makes a server. It does not listen yet.
@@ -85,9 +94,19 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, limits: limits, keyHash: sha256.Sum256([]byte(cfg.Key)), hosts: map[string]bool{"localhost": true},
 		openai: openai.New(openai.Config{
+			Source:  cfg.Models,
 			MaxBody: limits.BodyBytes, BodyTimeout: limits.BodyTime, WriteTimeout: limits.WriteTime,
 			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
 		}),
+	}
+	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
+	s.metrics = metrics.New(s.sources, s.Panics)
+	if err := checkOrigins(cfg.Origins); err != nil {
+		return nil, err
+	}
+	s.origins = map[string]bool{}
+	for _, o := range cfg.Origins {
+		s.origins[o] = true
 	}
 	for _, h := range cfg.Hosts {
 		if h == "" || strings.ContainsAny(h, "/*: ") {
@@ -95,17 +114,9 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.hosts[strings.ToLower(h)] = true
 	}
-	if len(cfg.Models) > 0 {
-		if err := s.SetModels(cfg.Models...); err != nil {
-			return nil, err
-		}
-	}
 	s.router = s.newRouter()
 	return s, nil
 }
-
-// SetModels ends the loading state.
-func (s *Server) SetModels(models ...openai.Model) error { return s.openai.SetModels(models...) }
 
 // Panics counts the panics that requests caused and survived.
 func (s *Server) Panics() int64 { return s.panics.Load() + s.openai.Panics() }
@@ -139,7 +150,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(limitListener(ln, s.limits.Connections)) }()
+	accepting := limitListener(ln, s.limits.Connections)
+	if s.cfg.TLS != nil {
+		accepting = tls.NewListener(accepting, s.cfg.TLS)
+	}
+	go func() { failed <- server.Serve(accepting) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("api: %w", err)

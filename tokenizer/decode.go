@@ -107,6 +107,13 @@ func (d *Decoder) Flush() string {
 	return string(d.out)
 }
 
+// Release returns what was held back, with U+FFFD for an unfinished sequence, though the text goes on: something ends a run
+// of bytes that Push is not told of.
+func (d *Decoder) Release() string {
+	d.out = d.settle(d.out[:0])
+	return string(d.out)
+}
+
 func (d *Decoder) append(out []byte, id int32) []byte {
 	t := d.t
 	if !t.vocab.has(id) || (d.skip && t.attr[id]&attrSpecial != 0) {
@@ -143,13 +150,18 @@ func (d *Decoder) append(out []byte, id int32) []byte {
 	}
 }
 
-func (d *Decoder) flush(out []byte) []byte {
-	if d.t.decode.kind == decodeBytes {
-		out = appendLossy(out, d.held)
-		d.held = d.held[:0]
-	} else {
-		out = d.release(out)
+// settle appends the text of what is held.
+func (d *Decoder) settle(out []byte) []byte {
+	if d.t.decode.kind != decodeBytes {
+		return d.release(out)
 	}
+	out = appendLossy(out, d.held)
+	d.held = d.held[:0]
+	return out
+}
+
+func (d *Decoder) flush(out []byte) []byte {
+	out = d.settle(out)
 	d.started, d.strip = false, d.t.decode.stripMax
 	return out
 }

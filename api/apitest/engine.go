@@ -20,8 +20,11 @@ type Part struct {
 	Choice int             // which answer it belongs to; a script without any is every choice's
 	Text   string
 	Probs  []engine.Logprob
-	Err    error // ends the answer
-	Panic  any   // panics in Next
+
+	Reasoning string
+	Calls     []engine.CallPart
+	Err       error // ends the answer
+	Panic     any   // panics in Next
 }
 
 // Reply is a scripted answer.
@@ -154,7 +157,7 @@ func (s *stream) Next() (engine.Delta, error) {
 	if p.Err != nil {
 		return engine.Delta{}, p.Err
 	}
-	d := engine.Delta{Index: p.Choice, Text: p.Text, Tokens: 1, Logprobs: p.Probs}
+	d := engine.Delta{Index: p.Choice, Text: p.Text, Reasoning: p.Reasoning, Calls: p.Calls, Tokens: 1, Logprobs: p.Probs}
 	if !slices.ContainsFunc(s.reply.Parts[s.next:], func(later Part) bool { return later.Choice == p.Choice }) {
 		d.Finish = s.reply.Finish
 		if d.Finish == "" {

@@ -20,20 +20,17 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
-	if !h.Ready() {
-		WriteError(w, loading())
-		return
-	}
 	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
-	model, e := h.find(req.model)
-	if e != nil {
-		WriteError(w, e)
+	model, release, err := h.acquire(r.Context(), req.model, req.keepAlive)
+	if err != nil {
+		h.fail(w, r, err)
 		return
 	}
+	defer release()
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = clientOf(r.Context())
 	stream, err := model.Engine.Chat(r.Context(), ask)
@@ -49,8 +46,9 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	defer stream.Close()
 	a := answer{
 		handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(),
-		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs,
+		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, note: noteOf(r.Context()), predicted: req.predicted,
 	}
+	a.note.Model, a.note.Choices = model.ID, a.n
 	if req.stream {
 		a.stream(stream)
 	} else {
@@ -84,6 +82,9 @@ type answer struct {
 	n        int  // choices
 	usage    bool // in a stream: asked for
 	logprobs bool // asked for
+	note     *Note
+
+	predicted bool // a prediction was sent
 }
 
 // total is the usage of all choices: the prompt counts once.
@@ -92,18 +93,28 @@ type total struct {
 	ended int // choices
 }
 
-func (t *total) add(d engine.Delta) {
+func (t *total) add(d engine.Delta, note *Note, predicted bool) {
 	t.ended++
 	u := usageOf(d.Usage)
+	if predicted { // else they are guesses that nobody asked for
+		t.Details.Accepted += u.Details.Accepted
+		t.Details.Rejected += u.Details.Rejected
+	}
 	t.PromptTokens = u.PromptTokens
 	t.CompletionTokens += u.CompletionTokens
+	t.Details.Reasoning += u.Details.Reasoning
 	t.PromptDetails.CachedTokens = max(t.PromptDetails.CachedTokens, u.PromptDetails.CachedTokens)
 	t.TotalTokens = t.PromptTokens + t.CompletionTokens
+	note.Prompt, note.Completion, note.Cached = t.PromptTokens, t.CompletionTokens, t.PromptDetails.CachedTokens
+	if d.Index == 0 && d.Usage != nil {
+		note.Wait, note.FirstToken = d.Usage.QueueTime, d.Usage.QueueTime+d.Usage.PrefillTime
+	}
 }
 
 // whole collects the answer and sends it at once.
 func (a *answer) whole(s Stream) {
-	texts := make([]strings.Builder, a.n)
+	texts, thoughts := make([]strings.Builder, a.n), make([]strings.Builder, a.n)
+	calls := make([][]engine.CallPart, a.n)
 	probs := make([][]engine.Logprob, a.n)
 	choices := make([]choice, a.n)
 	var all total
@@ -117,10 +128,12 @@ func (a *answer) whole(s Stream) {
 			return
 		}
 		texts[d.Index].WriteString(d.Text)
+		thoughts[d.Index].WriteString(d.Reasoning)
+		calls[d.Index] = append(calls[d.Index], d.Calls...)
 		probs[d.Index] = append(probs[d.Index], d.Logprobs...)
 		if d.Finish != "" {
 			choices[d.Index].FinishReason = string(d.Finish)
-			all.add(d)
+			all.add(d, a.note, a.predicted)
 		}
 	}
 	if all.ended < a.n {
@@ -129,7 +142,7 @@ func (a *answer) whole(s Stream) {
 	}
 	for i := range choices {
 		choices[i].Index = i
-		choices[i].Message = reply{Role: "assistant", Content: texts[i].String()}
+		choices[i].Message = answerOf(texts[i].String(), thoughts[i].String(), calls[i])
 		if a.logprobs {
 			choices[i].Logprobs = logprobsOf(probs[i])
 		}
@@ -178,7 +191,7 @@ func (a *answer) stream(s Stream) {
 			if n.delta.Finish == "" {
 				continue
 			}
-			if all.add(n.delta); all.ended == a.n {
+			if all.add(n.delta, a.note, a.predicted); all.ended == a.n {
 				a.finish(out, &all.usage)
 				return
 			}
@@ -190,7 +203,12 @@ func (a *answer) stream(s Stream) {
 func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 	if !opened[d.Index] {
 		opened[d.Index] = true
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant"}}); err != nil {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant", Content: new(string)}}); err != nil {
+			return err
+		}
+	}
+	if d.Reasoning != "" {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: thought{d.Reasoning, d.Reasoning}}); err != nil {
 			return err
 		}
 	}
@@ -201,6 +219,11 @@ func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 			c.Logprobs = logprobsOf(d.Logprobs)
 		}
 		if err := a.send(out, c); err != nil {
+			return err
+		}
+	}
+	for _, delta := range deltas(d.Calls) {
+		if err := a.send(out, chunkChoice{Index: d.Index, Delta: delta}); err != nil {
 			return err
 		}
 	}

@@ -27,12 +27,17 @@ var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 // newHandler serves one scripted model called tiny.
 func newHandler(t testing.TB, e *apitest.Engine, cfg openai.Config) *openai.Handler {
 	t.Helper()
-	h := openai.New(cfg)
-	err := h.SetModels(openai.Model{ID: "tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()})
+	cfg.Source = fixed(t, openai.Model{ID: "tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()})
+	return openai.New(cfg)
+}
+
+func fixed(t testing.TB, models ...openai.Model) openai.Source {
+	t.Helper()
+	s, err := openai.Fixed(models...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	return s
 }
 
 func post(h *openai.Handler, body string) *httptest.ResponseRecorder {
@@ -53,6 +58,7 @@ var volatile = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`"id":"chatcmpl-[0-9a-f]{32}"`), `"id":"chatcmpl-ID"`},
+	{regexp.MustCompile(`"id":"call_[0-9A-Z]{24}"`), `"id":"call_ID"`},
 	{regexp.MustCompile(`"created":1[0-9]{9}\b`), `"created":NOW`},
 	{regexp.MustCompile(`(: ping\n)+`), ": ping\n"},
 	{regexp.MustCompile(`"system_fingerprint":"fp_[0-9a-f]{12}"`), `"system_fingerprint":"fp_X"`},
@@ -205,9 +211,19 @@ func TestStreamShape(t *testing.T) {
 	}
 }
 
+// named is a source whose first model has another name, and which has one more model that is not loaded.
+type named struct{ openai.Source }
+
+func (n named) Models() ([]openai.Listing, error) {
+	list, err := n.Source.Models()
+	list[0].Aliases = []string{"short"}
+	return append(list, openai.Listing{ID: "org/c:1b"}), err
+}
+
 func TestModels(t *testing.T) {
 	e := &apitest.Engine{}
-	h := openai.New(openai.Config{})
+	when := time.Unix(1700000000, 0)
+	h := openai.New(openai.Config{Source: named{fixed(t, openai.Model{ID: "org/a", Engine: e, Created: when}, openai.Model{ID: "b", Engine: e, Created: when})}})
 	list := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.Models(w, httptest.NewRequest(http.MethodGet, "/v1/models", nil))
@@ -218,20 +234,14 @@ func TestModels(t *testing.T) {
 		h.Model(w, httptest.NewRequest(http.MethodGet, "/v1/models/x", nil), id)
 		return w
 	}
-	golden(t, "loading", list())
-	golden(t, "loading", one("a"))
-	golden(t, "loading", post(h, `{"model":"a",`+hi+`}`))
-	when := time.Unix(1700000000, 0)
 	for _, bad := range [][]openai.Model{{{Engine: e}}, {{ID: "a"}}, {{ID: "a", Engine: e}, {ID: "a", Engine: e}}} {
-		if h.SetModels(bad...) == nil || h.Ready() {
+		if _, err := openai.Fixed(bad...); err == nil {
 			t.Errorf("models %v are accepted", bad)
 		}
 	}
-	if err := h.SetModels(openai.Model{ID: "org/a", Engine: e, Created: when}, openai.Model{ID: "b", Engine: e, Created: when}); err != nil {
-		t.Fatal(err)
-	}
 	golden(t, "models", list())
 	golden(t, "model", one("org/a"))
+	golden(t, "model", one("short"))
 	golden(t, "model_unknown", one("canary"))
 }
 

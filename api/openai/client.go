@@ -1,6 +1,9 @@
 package openai
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 type clientKey struct{}
 
@@ -14,4 +17,30 @@ func WithClient(ctx context.Context, name string) context.Context {
 func clientOf(ctx context.Context) string {
 	name, _ := ctx.Value(clientKey{}).(string)
 	return name
+}
+
+// Note says of a request what its handler has found out, for the log: no text, and nothing that a client wrote.
+type Note struct {
+	Model      string // of the server's own list
+	Choices    int
+	Prompt     int // tokens
+	Cached     int // of them
+	Completion int // tokens, of all choices
+	Wait       time.Duration
+	FirstToken time.Duration // from the request to the first choice's first token
+}
+
+type noteKey struct{}
+
+// WithNote has the handler of a request fill in n.
+func WithNote(ctx context.Context, n *Note) context.Context {
+	return context.WithValue(ctx, noteKey{}, n)
+}
+
+// noteOf returns that note, or one that nobody reads.
+func noteOf(ctx context.Context) *Note {
+	if n, ok := ctx.Value(noteKey{}).(*Note); ok {
+		return n
+	}
+	return &Note{}
 }

@@ -42,8 +42,17 @@ func FieldsDoc() []byte {
 		}
 	}
 	fmt.Fprintf(&b, "\n## Messages\n\n"+
-		"`role` is system, developer, user or assistant. `content` is a string or an array of parts of the type text, which are joined\n"+
-		"by line breaks. `name`, `refusal`, `audio`, `function_call` and `tool_call_id` are accepted as null, `tool_calls` and\n"+
-		"`annotations` as null or empty: clients copy them from answers. Images, audio, files and tool messages are refused.\n")
+		"| field | |\n|---|---|\n"+
+		"| `role` | system, developer (system where the template does not know it), user, assistant, tool; function is refused |\n"+
+		"| `content` | a string, or parts of the type text, which are joined by line breaks; an assistant's may be refusal parts. Images, audio and files are refused. null only beside `tool_calls` or `refusal` |\n"+
+		"| `name` | given to the template, most of which do not read it; of a tool message, by default the function's |\n"+
+		"| `tool_calls` | of an assistant: `id`, `type` function, `function` with `name` and `arguments`, a JSON object in a string; `index` is left out |\n"+
+		"| `tool_call_id` | of a tool message: the id of a call in the assistant's message before it |\n"+
+		"| `refusal` | of an assistant, in place of `content` |\n"+
+		"| `reasoning_content`, `reasoning` | of an assistant: given to the template, which may leave it out |\n"+
+		"| `annotations` | without effect |\n"+
+		"| `audio`, `function_call` | null only |\n\n"+
+		"A last message of the assistant's without `tool_calls` is continued: the answer holds what follows it. Where a template shows no\n"+
+		"system messages (Gemma, the first Mistral), a first one goes in front of what the user says.\n")
 	return []byte(b.String())
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"aquifer/api/sse"
 	"aquifer/runtime/engine"
+	"aquifer/runtime/host"
 )
 
 // Types of Error that clients know.
@@ -29,6 +31,7 @@ type Error struct {
 	Param      string // the field at fault; "" is sent as null
 	Message    string
 	RetryAfter time.Duration // 0: no such header
+	Final      bool          // to be told to clients that would repeat a request with this status
 
 	// PromptTokens and Context are set for a prompt that does not fit and sent as n_prompt_tokens and n_ctx.
 	PromptTokens, Context int
@@ -70,19 +73,14 @@ func Internal() *Error {
 	}
 }
 
-func loading() *Error {
-	return &Error{
-		Status: http.StatusServiceUnavailable, Type: serverError, Code: "model_loading",
-		Message: "the model is still loading", RetryAfter: time.Second,
-	}
+// Unavailable is the error of a request that may succeed later.
+func Unavailable(code, message string, retry time.Duration) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Type: serverError, Code: code, Message: message, RetryAfter: retry}
 }
 
 // closing is the error of answers that a shutdown cuts off.
 func closing() *Error {
-	return &Error{
-		Status: http.StatusServiceUnavailable, Type: serverError, Code: "shutting_down",
-		Message: "the server is shutting down", RetryAfter: 5 * time.Second,
-	}
+	return Unavailable("shutting_down", "the server is shutting down", 5*time.Second)
 }
 
 // badParam is the error of a parameter with a wrong value.
@@ -101,6 +99,7 @@ func fromEngine(err error) (e *Error, ok bool) {
 	var param *engine.ParamError
 	var tooLong *engine.ContextError
 	var chat *engine.ChatError
+	var load *host.LoadError
 	switch {
 	case errors.As(err, &own):
 		return own, true
@@ -113,29 +112,67 @@ func fromEngine(err error) (e *Error, ok bool) {
 				"shorten the messages", tooLong.Prompt, tooLong.Context),
 			PromptTokens: tooLong.Prompt, Context: tooLong.Context,
 		}, true
+	case errors.As(err, &chat) && chat.Param != "":
+		return badParam(chat.Param, "%s", chat.Msg), true
 	case errors.As(err, &chat):
 		return Invalid(http.StatusBadRequest, "invalid_messages", "messages", "%s", chat.Msg), true
-	case errors.Is(err, engine.ErrBusy):
+	case errors.As(err, &load):
+		return loadFailed(load)
+	case errors.Is(err, engine.ErrBusy), errors.Is(err, host.ErrBusy):
 		return &Error{
 			Status: http.StatusTooManyRequests, Type: rateLimit, Code: "rate_limit_exceeded",
 			Message: "too many requests are waiting; try again later", RetryAfter: 2 * time.Second,
 		}, true
+	case errors.Is(err, host.ErrTimeout):
+		return Unavailable("model_loading", "the model is still loading, or waits for memory that others use; try again later", 5*time.Second), true
 	case errors.Is(err, engine.ErrQueueTimeout):
-		return &Error{
-			Status: http.StatusServiceUnavailable, Type: serverError, Code: "queue_timeout",
-			Message: "the request waited too long for its turn; try again later", RetryAfter: 5 * time.Second,
-		}, true
-	case errors.Is(err, engine.ErrClosed), errors.Is(err, context.Canceled):
+		return Unavailable("queue_timeout", "the request waited too long for its turn; try again later", 5*time.Second), true
+	case errors.Is(err, engine.ErrClosed), errors.Is(err, host.ErrClosed), errors.Is(err, context.Canceled):
 		// A request's context ends when the client is gone, who will not read this, or when the server stops.
 		return closing(), true
 	}
 	return Internal(), false
 }
 
+// loadFailed is the error of a model that can't be loaded. ok is false where only the log says why.
+func loadFailed(err *host.LoadError) (e *Error, ok bool) {
+	var memory *engine.MemoryError
+	var public *PublicError
+	why := ""
+	switch {
+	case errors.Is(err, host.ErrClosed), errors.Is(err, context.Canceled):
+		return closing(), true
+	case errors.As(err, &memory):
+		why = strings.TrimPrefix(memory.Error(), "engine: ")
+	case errors.As(err, &public):
+		why = public.Msg
+	default:
+		return Internal(), false
+	}
+	return &Error{
+		Status: http.StatusInternalServerError, Type: serverError, Code: "model_load_failed", Param: "model",
+		Message: "the model can't be loaded: " + why, Final: true,
+	}, true
+}
+
+// PublicError is an error of a Source's that clients may read: Msg has no paths and nothing else of the machine's.
+type PublicError struct {
+	Msg string
+	Err error // what it is made of; may be nil
+}
+
+func (e *PublicError) Error() string { return e.Msg }
+
+// Unwrap returns what the error is made of.
+func (e *PublicError) Unwrap() error { return e.Err }
+
 // WriteError sends an error as the whole answer.
 func WriteError(w http.ResponseWriter, e *Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second)/time.Second)))
+	}
+	if e.Final {
+		w.Header().Set("X-Should-Retry", "false") // the official clients look for it
 	}
 	writeJSON(w, e.Status, e, sse.DefaultWriteTimeout)
 }

@@ -35,7 +35,7 @@ type treatment struct {
 // Titles of treatments.
 const (
 	honoured   = "Honoured"
-	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names"
+	extensions = "Honoured, not in OpenAI's specification: llama.cpp's names, and Ollama's keep_alive"
 	noEffect   = "Accepted without effect"
 	nothing    = "Refused, except for values that ask for nothing"
 )
@@ -69,8 +69,13 @@ func honouredFields() []field {
 		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), "subtracted from logits of tokens that were generated lately"},
 		{"frequency_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.FrequencyPenalty = f }), "the same for each time"},
 		{"logit_bias", rule{fmt.Sprintf("up to %d token ids, each with -100 to 100", engine.MaxLogitBias), setLogitBias}, "added to the logits"},
+		{"tools", rule{fmt.Sprintf("up to %d functions", maxTools), setTools}, "functions that the model may call; arguments are always what their schemas accept, strict or not; [how](tools.md)"},
+		{"tool_choice", rule{"none, auto, required, a function, allowed_tools", setToolChoice}, "none does not show the tools to the model; required and a function leave it no other answer"},
+		{"parallel_tool_calls", truth(func(r *chatRequest, b bool) { r.oneCall = !b }), "false: one call at most"},
+		{"reasoning_effort", rule{strings.Join(efforts, ", "), setEffort}, "where the model's template knows it; none also where reasoning can be switched off; else what the model does anyway"},
 		{"response_format", rule{"of type text, json_object or json_schema", setResponseFormat}, "the answer is JSON, or JSON that the schema accepts; [what is supported](structured-output.md)"},
 		{"logprobs", truth(func(r *chatRequest, b bool) { r.logprobs = b }), "how likely the tokens were, under the model's own distribution"},
+		{"prediction", rule{"of type content, with a text or text parts", setPrediction}, "a guess of the answer, which comes sooner where that is right; usage counts its tokens that were tried"},
 		{"top_logprobs", integer(0, engine.MaxTopLogprobs, func(r *chatRequest, n int64) { r.topLogprobs = int(n) }), "and the most likely ones; only with logprobs"},
 	}
 }
@@ -97,8 +102,12 @@ func extensionFields() []field {
 		{"repeat_last_n", integer(-1, math.MaxInt32, window(func(r *chatRequest) *bool { return &r.penaltiesOff }, func(s *engine.Sampling, n int) { s.RepeatLastN = n })), "lately, for all three penalties; -1 all, 0 turns them off"},
 		{"grammar", rule{"a GBNF grammar", setGrammar}, "the answer is a text that it generates"},
 		{"json_schema", rule{"a JSON Schema", setSchema}, "the same as response_format with this schema"},
+		{"chat_template_kwargs", rule{"an object", setVariables}, "variables of the model's chat template, such as enable_thinking; others are refused"},
+		{"continue_final_message", truth(func(r *chatRequest, b bool) { r.continues = &b }), "go on with the last message, which is the assistant's; the default where it is"},
+		{"add_generation_prompt", truth(func(r *chatRequest, b bool) { r.generates = &b }), "the opposite of continue_final_message"},
 		{"ignore_eos", truth(func(r *chatRequest, b bool) { r.noEOS = b }), "never choose a token that ends the text"},
 		{"n_predict", rule{"-1 or an integer from 1", setPredict}, "length of each choice, if neither max_tokens nor max_completion_tokens is given; -1 is no limit"},
+		{"keep_alive", rule{"seconds, or a duration such as 10m or 1h30m", setKeepAlive}, "how long the model stays loaded after this request, and later ones that don't say: 0 unloads it at once, less than 0 keeps it until its memory is needed"},
 	}
 }
 
@@ -112,7 +121,6 @@ func effectlessFields() []field {
 		{"prompt_cache_key", rule{"a string", anyString}, "a hint for caches; every prompt is looked for among the client's own"},
 		{"prompt_cache_retention", rule{"a string", anyString}, "a hint for caches"},
 		{"prompt_cache_options", rule{"an object of strings", anyStrings}, "a hint for caches"},
-		{"parallel_tool_calls", rule{"true or false", anyBool}, "about tool calls, which need tools"},
 	}
 }
 
@@ -122,16 +130,24 @@ var tiers = []string{"auto", "default", "flex", "scale", "priority", "fast"}
 func refusedFields() []field {
 	return []field{
 		{"modalities", only(`["text"]`, isTextModality), "text only"},
-		{"tools", only("[]", isEmptyArray), "no tools"},
-		{"tool_choice", only(`"none" or "auto"`, oneOf("none", "auto")), "without tools no choice"},
-		{"functions", only("[]", isEmptyArray), "no functions"},
-		{"function_call", only(`"none" or "auto"`, oneOf("none", "auto")), "without functions no choice"},
-		{"reasoning_effort", only(`"none"`, oneOf("none")), "no separate reasoning"},
+		{"functions", only("[]", isEmptyArray), "the old form of tools: use those"},
+		{"function_call", only(`"none" or "auto"`, oneOf("none", "auto")), "the old form of tool_choice: use that"},
 		{"verbosity", only(`"medium"`, oneOf("medium")), "the default"},
 		{"audio", only("null", never), "no audio"},
 		{"moderation", only("null", never), "no moderation"},
-		{"prediction", only("null", never), "no predicted output"},
 		{"web_search_options", only("null", never), "no web search"},
+		{"cache_prompt", only("true", isBool(true)), "llama.cpp's; prompts are looked for in the cache"},
+		{"id_slot", only("-1", isNumber(-1)), "llama.cpp's; no slots to choose from"},
+		{"n_probs", only("0", isNumber(0)), "llama.cpp's; use top_logprobs"},
+		{"min_keep", only("0", isNumber(0)), "llama.cpp's; its default"},
+		{"n_keep", only("0", isNumber(0)), "llama.cpp's; nothing is dropped from a context"},
+		{"samplers", only("[]", isEmptyArray), "llama.cpp's; the order is its default"},
+		{"post_sampling_probs", only("false", isBool(false)), "llama.cpp's; log-probabilities are the model's own"},
+		{"return_tokens", only("false", isBool(false)), "llama.cpp's"},
+		{"return_progress", only("false", isBool(false)), "llama.cpp's"},
+		{"timings_per_token", only("false", isBool(false)), "llama.cpp's"},
+		{"reasoning_format", only(`"auto" or "deepseek"`, oneOf("auto", "deepseek")), "llama.cpp's; reasoning comes apart from the content"},
+		{"parse_tool_calls", only("true", isBool(true)), "llama.cpp's; calls come apart from the content"},
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +52,7 @@ func (a adapter) Chat(ctx context.Context, r engine.ChatRequest) (Stream, error)
 type Model struct {
 	ID      string // what clients call it; not empty
 	Engine  Engine
-	Created time.Time // as /v1/models tells it, for example when the file was made; default now
+	Created time.Time // as /v1/models tells it, for example when the file was made
 	// Defaults are the sampling parameters of requests that do not state them. The zero value is greedy; Defaults()
 	// gives OpenAI's. A checkpoint's generation_config.json belongs here.
 	Defaults engine.Sampling
@@ -61,6 +63,7 @@ func Defaults() engine.Sampling { return engine.Sampling{Temperature: 1, TopP: 1
 
 // Config of a Handler. A zero field means the default.
 type Config struct {
+	Source       Source        // of the models; default none
 	MaxBody      int64         // bytes of a request; default DefaultMaxBody
 	BodyTimeout  time.Duration // for receiving a request's body; default DefaultBodyTimeout
 	WriteTimeout time.Duration // for each write of an answer; default sse.DefaultWriteTimeout
@@ -76,20 +79,23 @@ const (
 	DefaultBodyTimeout = time.Minute
 )
 
-// Handler serves the dialect. Until SetModels is called it answers that the model is loading.
+// Handler serves the dialect.
 type Handler struct {
 	cfg    Config
-	models atomic.Pointer[[]served]
 	panics atomic.Int64
 }
 
+// served is a model that a request holds.
 type served struct {
 	Model
 	fingerprint string
 }
 
-// New returns a handler without models.
+// New returns a handler.
 func New(cfg Config) *Handler {
+	if cfg.Source == nil {
+		cfg.Source = fixed{}
+	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = DefaultMaxBody
 	}
@@ -114,50 +120,40 @@ func newID() string {
 	return "chatcmpl-" + hex.EncodeToString(b[:])
 }
 
-// SetModels makes the models available, in the given order. It may be called again.
-func (h *Handler) SetModels(models ...Model) error {
-	list := make([]served, len(models))
-	seen := map[string]bool{}
-	for i, m := range models {
-		if m.ID == "" || m.Engine == nil || seen[m.ID] {
-			return fmt.Errorf("openai: model %d (%q) needs an engine and an id of its own", i, m.ID)
-		}
-		seen[m.ID] = true
-		if m.Created.IsZero() {
-			m.Created = time.Now()
-		}
-		list[i] = served{Model: m, fingerprint: fingerprint(m)}
-	}
-	h.models.Store(&list)
-	return nil
-}
-
-// Ready reports whether SetModels was called.
-func (h *Handler) Ready() bool { return h.models.Load() != nil }
-
 // Panics counts the panics of goroutines that requests started.
 func (h *Handler) Panics() int64 { return h.panics.Load() }
 
-// find returns the model of that id. The error does not repeat the id: it is the client's text.
-func (h *Handler) find(id string) (served, *Error) {
-	list := h.models.Load()
-	if list == nil {
-		return served{}, loading()
+// acquire returns the model of a name, held until release is called.
+func (h *Handler) acquire(ctx context.Context, name string, keep *time.Duration) (m served, release func(), err error) {
+	model, release, err := h.cfg.Source.Acquire(ctx, name, keep)
+	if errors.Is(err, ErrNoModel) {
+		err = h.noModel()
 	}
-	known := ""
-	for i, m := range *list {
-		if m.ID == id {
-			return m, nil
-		}
-		if i > 0 {
-			known += ", "
-		}
-		known += m.ID
+	if err != nil {
+		return served{}, nil, err
 	}
-	return served{}, &Error{
-		Status: http.StatusNotFound, Type: invalidRequest, Code: "model_not_found", Param: "model",
-		Message: "this model is not served here; available: " + known,
+	return served{Model: model, fingerprint: fingerprint(model)}, release, nil
+}
+
+// maxNamed bounds the models that an error lists.
+const maxNamed = 20
+
+// noModel is the error for a name that stands for no model. It does not repeat the name: that is the client's text.
+func (h *Handler) noModel() *Error {
+	e := Invalid(http.StatusNotFound, "model_not_found", "model", "this model is not served here")
+	models, err := h.cfg.Source.Models()
+	if err != nil || len(models) == 0 {
+		return e
 	}
+	var names []string
+	for _, m := range models[:min(len(models), maxNamed)] {
+		names = append(names, m.ID)
+	}
+	if len(models) > maxNamed {
+		names = append(names, "...")
+	}
+	e.Message += "; available: " + strings.Join(names, ", ")
+	return e
 }
 
 // fingerprint names what, besides the request, decides an answer: the same seed gives the same text under the same

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,9 +33,22 @@ type chatRequest struct {
 	seeded        bool
 	logprobs      bool
 	topLogprobs   int
+	prediction    string
+	predicted     bool // a prediction was sent
+
+	tools      []engine.Tool
+	toolChoice engine.ToolChoice
+	noTools    bool // must be called
+	oneCall    bool // at most
+	effort     string
+	variables  []engine.Variable
+	continues  *bool // the last message; nil: if it is the assistant's
+	generates  *bool // a message of its own; nil: not given
 
 	constraint      *engine.Constraint
 	constraintParam string // that set it
+
+	keepAlive *time.Duration // how long the model stays loaded afterwards; nil: not given
 
 	sampling []func(*engine.Sampling) // changes to the model's defaults
 }
@@ -78,7 +90,27 @@ func decodeChat(body []byte, lenient bool) (*chatRequest, *Error) {
 	case r.topLogprobs > 0 && !r.logprobs:
 		return nil, badParam("top_logprobs", "is only allowed when 'logprobs' is true")
 	}
-	return r, nil
+	if e := r.checkTools(); e != nil {
+		return nil, e
+	}
+	return r, r.checkContinue()
+}
+
+// checkContinue decides whether the answer goes on with the last message. It does if that is the assistant's and the
+// request does not say otherwise.
+func (r *chatRequest) checkContinue() *Error {
+	last := r.messages[len(r.messages)-1]
+	possible := last.Role == "assistant" && len(last.Calls) == 0
+	if r.continues == nil {
+		r.continues = &possible
+	}
+	switch {
+	case *r.continues && !possible:
+		return badParam("continue_final_message", "needs a last message of the role assistant, without tool_calls")
+	case r.generates != nil && *r.generates == *r.continues:
+		return badParam("add_generation_prompt", "must be the opposite of continue_final_message")
+	}
+	return nil
 }
 
 // engineRequest fills in the model's defaults. Without a seed every request gets one of its own.
@@ -98,141 +130,16 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 		s.DRYMultiplier = 0
 	}
 	limit := cmp.Or(r.maxCompletion, r.maxTokens, r.predict)
+	tools := r.tools
+	if r.noTools { // what must not be called is not shown
+		tools = nil
+	}
 	return engine.ChatRequest{
+		Tools: tools, ToolChoice: r.toolChoice, Variables: r.variables, Effort: r.effort, Continue: *r.continues,
 		Messages: r.messages, MaxTokens: limit, Sampling: s, Stop: r.stop,
 		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS, Constraint: r.constraint,
+		Prediction: r.prediction,
 	}
-}
-
-// maxMessages bounds a conversation.
-const maxMessages = 4096
-
-func setMessages(r *chatRequest, v node, name string) *Error {
-	if v.kind != kindArray {
-		return wrongType(name, "an array", v)
-	}
-	if len(v.items) == 0 || len(v.items) > maxMessages {
-		return badParam(name, "must have from 1 to %d messages, it has %d", maxMessages, len(v.items))
-	}
-	r.messages = make([]engine.Message, 0, len(v.items))
-	for i, item := range v.items {
-		m, e := message(item, name+"["+strconv.Itoa(i)+"]", r.lenient)
-		if e != nil {
-			return e
-		}
-		r.messages = append(r.messages, m)
-	}
-	return nil
-}
-
-// message decodes one message. Fields that clients copy from an answer into the next request are accepted as long as
-// they are empty.
-func message(v node, name string, lenient bool) (engine.Message, *Error) {
-	if v.kind != kindObject {
-		return engine.Message{}, wrongType(name, "an object", v)
-	}
-	var m engine.Message
-	content := false
-	for i, key := range v.keys {
-		item, v := name+"."+key, v.items[i]
-		var e *Error
-		switch key {
-		case "role":
-			m.Role, e = role(v, item)
-		case "content":
-			if content = v.kind != kindNull; content {
-				m.Content, e = text(v, item, lenient)
-			}
-		case "name", "refusal", "audio", "function_call", "tool_call_id":
-			if v.kind != kindNull {
-				e = unsupported(item, "is not supported")
-			}
-		case "tool_calls", "annotations":
-			if v.kind != kindNull && !isEmptyArray(v) {
-				e = unsupported(item, "is not supported")
-			}
-		default:
-			if !lenient {
-				e = unknown(item)
-			}
-		}
-		if e != nil {
-			return engine.Message{}, e
-		}
-	}
-	switch {
-	case m.Role == "":
-		return m, Invalid(http.StatusBadRequest, "missing_required_parameter", name+".role", "'%s.role' is required", name)
-	case !content:
-		return m, Invalid(http.StatusBadRequest, "missing_required_parameter", name+".content", "'%s.content' is required", name)
-	}
-	return m, nil
-}
-
-func role(v node, name string) (string, *Error) {
-	if v.kind != kindString {
-		return "", wrongType(name, "a string", v)
-	}
-	switch v.text {
-	case "system", "developer", "user", "assistant":
-		return v.text, nil
-	case "tool", "function":
-		return "", unsupported(name, "%q is not supported: there are no tools", v.text)
-	}
-	return "", badParam(name, "must be system, developer, user or assistant")
-}
-
-// text decodes content: a string, or text parts, which are joined by line breaks.
-func text(v node, name string, lenient bool) (string, *Error) {
-	switch v.kind {
-	case kindString:
-		return v.text, nil
-	case kindArray:
-	default:
-		return "", wrongType(name, "a string or an array of parts", v)
-	}
-	if len(v.items) == 0 {
-		return "", badParam(name, "must have at least one part")
-	}
-	parts := make([]string, len(v.items))
-	for i, part := range v.items {
-		var e *Error
-		if parts[i], e = textPart(part, name+"["+strconv.Itoa(i)+"]", lenient); e != nil {
-			return "", e
-		}
-	}
-	return strings.Join(parts, "\n"), nil
-}
-
-func textPart(v node, name string, lenient bool) (string, *Error) {
-	if v.kind != kindObject {
-		return "", wrongType(name, "an object", v)
-	}
-	var kind, content node
-	for i, key := range v.keys {
-		switch key {
-		case "type":
-			kind = v.items[i]
-		case "text":
-			content = v.items[i]
-		}
-	}
-	if kind.kind != kindString {
-		return "", wrongType(name+".type", "a string", kind)
-	}
-	if kind.text != "text" {
-		return "", unsupported(name+".type", "is supported as \"text\" only")
-	}
-	for _, key := range v.keys {
-		// A hint for caches, as those in the table of fields.
-		if key != "type" && key != "text" && key != "prompt_cache_breakpoint" && !lenient {
-			return "", unknown(name + "." + key)
-		}
-	}
-	if content.kind != kindString {
-		return "", wrongType(name+".text", "a string", content)
-	}
-	return content.text, nil
 }
 
 // readBody receives a request's body. The checks of its headers come first, so that a bad request is refused before its

@@ -1,6 +1,7 @@
 package openai_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"aquifer/api/apitest"
 	"aquifer/api/openai"
@@ -24,8 +26,8 @@ var pool = []string{
 	`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`,
 	`[]`, `{}`, `[1]`, `["x"]`, `["x","y"]`, `[""]`, `["text"]`, `["audio"]`, `[null]`, `[[]]`, `[{}]`,
 	`{"type":"text"}`, `{"type":"json_object"}`, `{"type":"text","x":1}`, `{"include_usage":true}`, `{"include_usage":1}`, `{"include_usage":null}`,
-	`{"include_obfuscation":true}`, `{"include_obfuscation":false}`, `{"a":"b"}`, `{"a":1}`, `{"50256":-100}`,
-	`[{"role":"user","content":"x"}]`, `[{"type":"function","function":{"name":"f"}}]`,
+	`{"include_obfuscation":true}`, `{"include_obfuscation":false}`, `{"a":"b"}`, `{"a":1}`, `{"50256":-100}`, `{"type":"content","content":"x"}`,
+	`[{"role":"user","content":"x"}]`, oneTool,
 }
 
 var (
@@ -36,6 +38,7 @@ var (
 	positive  = []string{`1`, `2`, `10`, `11`, `2147483647`}
 	strs      = []string{`""`, `"x"`, `"auto"`, `"none"`, `"default"`, `"medium"`, `"high"`, `"tiny"`, `"1"`, `"true"`, `"NaN"`}
 	bools     = []string{`true`, `false`}
+	keeps     = slices.DeleteFunc(slices.Clone(pool), func(v string) bool { return !strings.ContainsAny(v[:1], "-0123456789") || strings.HasSuffix(v, "e309") })
 	schemas   = slices.Concat(bools, slices.DeleteFunc(slices.Clone(pool), func(v string) bool { return v[0] != '{' }))
 )
 
@@ -52,8 +55,8 @@ func accepted() map[string][]string {
 		"top_k": append([]string{`0`}, positive...), "min_p": numbers01,
 		"repeat_penalty": append(slices.Clone(numbers2), `2.5`, `10`),
 		"user":           strs, "safety_identifier": strs, "moderation": {},
-		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
-		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`},
+		"prompt_cache_options": {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`, `{"type":"content","content":"x"}`}, "prompt_cache_key": strs, "prompt_cache_retention": strs,
+		"metadata":            {`{}`, `{"a":"b"}`, `{"type":"text"}`, `{"type":"json_object"}`, `{"type":"content","content":"x"}`},
 		"parallel_tool_calls": bools,
 		"n":                   {`1`, `2`, `10`, `11`}, "logprobs": bools, "top_logprobs": {`0`, `1`, `2`, `10`, `11`}, "logit_bias": {`{}`, `{"50256":-100}`},
 		"typical_p": numbers01, "top_n_sigma": append(slices.Clone(numbers2), `-1`, `10`, `11`, `2.5`), "xtc_probability": numbers01, "xtc_threshold": numbers01,
@@ -62,9 +65,13 @@ func accepted() map[string][]string {
 		"repeat_last_n": lengths, "dry_penalty_last_n": lengths, "dry_allowed_length": positive,
 		"dry_multiplier": append(slices.Clone(numbers2), `10`, `11`, `2.5`), "dry_base": {`1`, `2`, `10`, `11`, `1.5`, `2.5`, `1.0`, `1e0`},
 		"dry_sequence_breakers": {`["x"]`, `["x","y"]`, `["text"]`, `["audio"]`}, "ignore_eos": bools, "n_predict": append([]string{`-1`}, positive...),
-		"store": bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`, `{"type":"json_object"}`}, "grammar": strs, "json_schema": schemas, "modalities": {`["text"]`},
-		"tools": {`[]`}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
-		"reasoning_effort": {`"none"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {}, "web_search_options": {},
+		"keep_alive": keeps,
+		"store":      bools, "service_tier": {`"auto"`, `"default"`}, "response_format": {`{"type":"text"}`, `{"type":"json_object"}`}, "grammar": strs, "json_schema": schemas, "modalities": {`["text"]`},
+		"tools": {`[]`, oneTool}, "tool_choice": {`"none"`, `"auto"`}, "functions": {`[]`}, "function_call": {`"none"`, `"auto"`},
+		"chat_template_kwargs": slices.DeleteFunc(slices.Clone(schemas), func(v string) bool { return v[0] != '{' || strings.Contains(v, "50256") }), "continue_final_message": bools, "add_generation_prompt": {`false`},
+		"cache_prompt": {`true`}, "id_slot": {`-1`}, "n_probs": {`0`}, "min_keep": {`0`}, "n_keep": {`0`}, "samplers": {`[]`}, "post_sampling_probs": {`false`}, "return_tokens": {`false`},
+		"return_progress": {`false`}, "timings_per_token": {`false`}, "reasoning_format": {`"auto"`}, "parse_tool_calls": {`true`},
+		"reasoning_effort": {`"none"`, `"medium"`, `"high"`}, "verbosity": {`"medium"`}, "audio": {}, "prediction": {`{"type":"content","content":"x"}`}, "web_search_options": {},
 	}
 }
 
@@ -113,8 +120,13 @@ func TestFields(t *testing.T) {
 			if name == "stream_options" {
 				body["stream"] = "true"
 			}
-			if name == "top_logprobs" {
+			switch name {
+			case "top_logprobs":
 				body["logprobs"] = "true"
+			case "parallel_tool_calls", "tool_choice":
+				body["tools"] = oneTool
+			case "continue_final_message", "add_generation_prompt":
+				body["messages"] = `[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]`
 			}
 			body[name] = v
 			w := post(h, object(body))
@@ -143,7 +155,7 @@ func TestFields(t *testing.T) {
 			}
 		}
 		switch name {
-		case "model", "messages", "stream", "stream_options", "seed": // what they change is not in the engine's request here
+		case "model", "messages", "stream", "stream_options", "seed", "keep_alive": // what they change is not in the engine's request here
 		default:
 			if !idle[name] && !changed {
 				t.Errorf("%s is said to be honoured, and no value reaches the engine", name)
@@ -163,6 +175,8 @@ func TestFields(t *testing.T) {
 	}
 	t.Logf("%d fields, %d cases", len(table), cases)
 }
+
+const oneTool = `[{"type":"function","function":{"name":"f"}}]`
 
 const hi2 = `"messages":[{"role":"user","content":"x"}]`
 
@@ -187,7 +201,7 @@ func TestLenient(t *testing.T) {
 		}
 	}
 	h := newHandler(t, &apitest.Engine{}, openai.Config{IgnoreUnknown: true})
-	for _, field := range []string{`"tools":[{}]`, `"audio":{}`, `"temperature":9`, `"x":1,"x":2`} {
+	for _, field := range []string{`"tools":[{}]`, `"functions":[{}]`, `"audio":{}`, `"temperature":9`, `"x":1,"x":2`} {
 		if w := post(h, `{"model":"tiny",`+field+`,`+hi2+`}`); w.Code != 400 {
 			t.Errorf("%s: status %d: %s", field, w.Code, w.Body)
 		}
@@ -262,7 +276,6 @@ func TestRefusals(t *testing.T) {
 		{msg(`{"role":"user"}`), "messages[0].content", "missing_required_parameter"},
 		{msg(`{"role":"user","content":null}`), "messages[0].content", "missing_required_parameter"},
 		{msg(`{"content":"x"}`), "messages[0].role", "missing_required_parameter"},
-		{msg(user + `,{"role":"tool","content":"x","tool_call_id":"c"}`), "messages[1].role", "unsupported_parameter"},
 		{msg(`{"role":"function","content":"x"}`), "messages[0].role", "unsupported_parameter"},
 		{msg(`{"role":"User","content":"x"}`), "messages[0].role", "invalid_value"},
 		{msg(`{"role":5,"content":"x"}`), "messages[0].role", "invalid_type"},
@@ -276,9 +289,6 @@ func TestRefusals(t *testing.T) {
 		{msg(`{"role":"user","content":[{"type":"text","text":"x","x":1}]}`), "messages[0].content[0].x", "unknown_parameter"},
 		{`{"service_tier":"best"}`, "service_tier", "invalid_value"},
 		{`{"service_tier":1}`, "service_tier", "invalid_type"},
-		{msg(`{"role":"user","content":"x","name":"bob"}`), "messages[0].name", "unsupported_parameter"},
-		{msg(`{"role":"assistant","content":"x","tool_calls":[{}]}`), "messages[0].tool_calls", "unsupported_parameter"},
-		{msg(`{"role":"assistant","content":"x","refusal":"no"}`), "messages[0].refusal", "unsupported_parameter"},
 		{msg(`{"role":"user","content":"x","Content":"y"}`), "messages[0].Content", "unknown_parameter"},
 		{msg(strings.TrimSuffix(strings.Repeat(user+",", 4097), ",")), "messages", "invalid_value"},
 		{`{"stop":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 17), ",") + `]}`, "stop", "invalid_value"},
@@ -299,14 +309,51 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// holding is a source that notes how long models are to be kept, and whether they are given back.
+type holding struct {
+	openai.Source
+	keep *time.Duration
+	held int
+}
+
+func (s *holding) Acquire(ctx context.Context, name string, keep *time.Duration) (openai.Model, func(), error) {
+	m, _, err := s.Source.Acquire(ctx, name, keep)
+	s.keep = keep
+	s.held++
+	return m, func() { s.held-- }, err
+}
+
+func TestKeepAlive(t *testing.T) {
+	s := &holding{Source: fixed(t, openai.Model{ID: "tiny", Engine: &apitest.Engine{}})}
+	h := openai.New(openai.Config{Source: s})
+	const never = -time.Second
+	for value, want := range map[string]time.Duration{
+		`0`: 0, `1`: time.Second, `0.5`: time.Second / 2, `-1`: never, `-1e300`: never, `1e300`: -1, `"10m"`: 10 * time.Minute,
+		`"1h30m"`: 90 * time.Minute, `"-1s"`: never, `"0"`: 0, `"200000h"`: -1,
+	} {
+		w := post(h, `{"model":"tiny","stream":true,"keep_alive":`+value+`,`+hi2+`}`)
+		if w.Code != 200 || s.keep == nil || *s.keep != want {
+			t.Errorf("%s: %d, kept for %v, want %v", value, w.Code, s.keep, want)
+		}
+	}
+	for _, value := range []string{`"5"`, `"x"`, `""`, `true`, `[]`, `{}`, `"999999999h"`} {
+		if w := post(h, `{"model":"tiny","keep_alive":`+value+`,`+hi2+`}`); w.Code != 400 || errorOf(t, w)["param"] != "keep_alive" {
+			t.Errorf("%s: %d %s", value, w.Code, w.Body)
+		}
+	}
+	if post(h, `{"model":"tiny",`+hi2+`}`); s.keep != nil {
+		t.Errorf("nothing said: kept for %v", s.keep)
+	}
+	if s.held != 0 {
+		t.Errorf("%d requests still hold the model", s.held)
+	}
+}
+
 // TestHonoured checks what reaches the engine.
 func TestHonoured(t *testing.T) {
 	e := &apitest.Engine{}
-	h := openai.New(openai.Config{})
 	defaults := engine.Sampling{Temperature: 0.6, TopP: 0.9, TopK: 40}
-	if err := h.SetModels(openai.Model{ID: "tiny", Engine: e, Defaults: defaults}); err != nil {
-		t.Fatal(err)
-	}
+	h := openai.New(openai.Config{Source: fixed(t, openai.Model{ID: "tiny", Engine: e, Defaults: defaults})})
 	const tiny = math.SmallestNonzeroFloat32
 	user := []engine.Message{{Role: "user", Content: "Hi"}}
 	for _, tt := range []struct {
@@ -379,7 +426,7 @@ func TestHonoured(t *testing.T) {
 	want := []engine.Message{
 		{Role: "system", Content: "S"}, {Role: "developer", Content: "D"}, {Role: "user", Content: "a\nbé😀"}, {Role: "assistant", Content: "ok"}, {Role: "user"},
 	}
-	if got := all[len(all)-1].Messages; !slices.Equal(got, want) {
+	if got := all[len(all)-1].Messages; !reflect.DeepEqual(got, want) {
 		t.Errorf("messages %q, want %q", got, want)
 	}
 }

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"embed"
-
-	"aquifer/backends/abi"
-)
+import "embed"
 
 //go:embed all:lib/linux_arm64
 var libraries embed.FS
@@ -13,9 +9,3 @@ const (
 	libraryName = "libaquifer_linux_arm64"
 	libraryFile = "lib/linux_arm64/libaquifer.so"
 )
-
-// platformLevels are the levels of this platform, lowest first.
-var platformLevels = []platformLevel{
-	{abi.LevelBaseline, "a 64-bit Arm processor"},
-	{abi.LevelDotprod, "the dot products of Armv8.2 (asimddp)"},
-}

@@ -124,9 +124,9 @@ func listing(dir string) string {
 	return strings.Join(names, ", ")
 }
 
-// modelName is the name people know a folder or file by. The snapshot folders of the Hugging Face cache are named
+// NameOf is the name people know a folder or file by. The snapshot folders of the Hugging Face cache are named
 // after commits; their model's name stands two levels up.
-func modelName(path string) string {
+func NameOf(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		abs = path

@@ -33,7 +33,7 @@ func openFolder(dir string) (c *Checkpoint, err error) {
 		return nil, in(dir, fmt.Errorf("no %s; the folder holds %s%s", configFile, listing(dir), hint(dir)))
 	}
 	c = &Checkpoint{
-		Name: modelName(dir), Path: dir, Format: Folder, tensors: map[string]Tensor{}, pairing: plan.RopeHalf,
+		Name: NameOf(dir), Path: dir, Format: Folder, tensors: map[string]Tensor{}, pairing: plan.RopeHalf,
 	}
 	defer func() {
 		if err != nil {

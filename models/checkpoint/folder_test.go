@@ -288,6 +288,9 @@ func TestSide(t *testing.T) {
 	if name, src, ok := c.Template(); name != "default" || src != "D" || !ok {
 		t.Errorf("template %q %q %v", name, src, ok)
 	}
+	if src, ok := c.ToolTemplate(); src != "T" || !ok {
+		t.Errorf("template for tools %q %v", src, ok)
+	}
 	if got, want := c.License(), (License{"other", "tiny-license", "LICENSE", "Text."}); got != want {
 		t.Errorf("licence %+v, want %+v", got, want)
 	}
@@ -372,6 +375,9 @@ func TestSideRefuses(t *testing.T) {
 		{"tokenizer_config.json", []byte(`{"chat_template":1}`), []string{"chat_template"}},
 		{"tokenizer_config.json", []byte(`{"chat_template":[{"name":"default"}]}`), []string{"chat_template", "template"}},
 		{"tokenizer_config.json", modeltest.JSON(t, map[string]any{"chat_template": strings.Repeat("x", maxTemplate+1)}), []string{"chat_template", "limit"}},
+		{"tokenizer_config.json", modeltest.JSON(t, map[string]any{"chat_template": []any{
+			map[string]any{"name": "tool_use", "template": strings.Repeat("x", maxTemplate+1)}, map[string]any{"name": "default", "template": "D"},
+		}}), []string{"chat_template", "limit"}},
 		{"chat_template.jinja", []byte(strings.Repeat("x", maxTemplate+1)), []string{"limit"}},
 		{"chat_template.jinja", []byte("\xff"), []string{"invalid UTF-8"}},
 		{"special_tokens_map.json", []byte(`{"eos_token":[]}`), []string{"eos_token"}},

@@ -24,10 +24,12 @@ const (
 	KeyLStrip    = "aqlm.tokenizer.lstrip"         // ids of added tokens that take the white space in front of them
 	KeyRStrip    = "aqlm.tokenizer.rstrip"         // and behind them
 	KeyLicense   = "aqlm.license"                  // text of the licence
-	ropeFreqs    = "rope_freqs.weight"             // llama.cpp's tensor of frequency divisors ...
-	ropeShort    = "rope_factors_short.weight"     // ... and those of short ...
-	ropeLong     = "rope_factors_long.weight"      // ... and long sequences
-	maxRopeFreqs = 1 << 12
+
+	KeyToolTemplate = "tokenizer.chat_template.tool_use" // as llama.cpp names templates beside the first
+	ropeFreqs       = "rope_freqs.weight"                // llama.cpp's tensor of frequency divisors ...
+	ropeShort       = "rope_factors_short.weight"        // ... and those of short ...
+	ropeLong        = "rope_factors_long.weight"         // ... and long sequences
+	maxRopeFreqs    = 1 << 12
 )
 
 // Values of KeyPairing.
@@ -83,7 +85,7 @@ func (g *ggufReader) open() (*Checkpoint, error) {
 	if n, _, err := g.Int("split.count"); err != nil || n > 1 {
 		return nil, cmpErr(err, fmt.Errorf("split.count: the model is split into %d files, which is not supported; merge them first", n))
 	}
-	g.c = &Checkpoint{Name: modelName(g.name), Path: g.name, Format: GGUF, gguf: g.File, tensors: map[string]Tensor{}}
+	g.c = &Checkpoint{Name: NameOf(g.name), Path: g.name, Format: GGUF, gguf: g.File, tensors: map[string]Tensor{}}
 	for _, step := range []func() error{g.readName, g.readPairing, g.readTensors, g.readConfig, g.readVocab, g.readSide} {
 		if err := step(); err != nil {
 			return nil, err

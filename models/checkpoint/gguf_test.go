@@ -297,6 +297,7 @@ func TestGGUFRefuses(t *testing.T) {
 		{"pre number", kv{Key: "tokenizer.ggml.pre", Value: uint8(1)}, []string{"tokenizer.ggml.pre"}},
 		{"flag", kv{Key: "tokenizer.ggml.add_bos_token", Value: uint8(1)}, []string{"tokenizer.ggml.add_bos_token"}},
 		{"template type", kv{Key: "tokenizer.chat_template", Value: uint8(1)}, []string{"tokenizer.chat_template"}},
+		{"tool template UTF-8", kv{Key: "tokenizer.chat_template.tool_use", Value: "\xff"}, []string{"tokenizer.chat_template.tool_use", "UTF-8"}},
 		{"template UTF-8", kv{Key: "tokenizer.chat_template", Value: "\xff"}, []string{"tokenizer.chat_template", "UTF-8"}},
 		{"template size", kv{Key: "tokenizer.chat_template", Value: strings.Repeat("x", maxTemplate+1)}, []string{"tokenizer.chat_template"}},
 		{"license", kv{Key: "general.license", Value: true}, []string{"general.license"}},

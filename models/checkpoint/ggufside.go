@@ -21,6 +21,7 @@ func (g *ggufReader) readSide() error {
 	if s.template = text("tokenizer.chat_template"); s.template != "" {
 		s.templateName = "default"
 	}
+	s.toolTemplate = text(KeyToolTemplate)
 	s.license = License{
 		ID: text("general.license"), Name: text("general.license.name"), Link: text("general.license.link"), Text: text(KeyLicense),
 	}

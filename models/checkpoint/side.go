@@ -14,6 +14,7 @@ type side struct {
 	license    License
 
 	templateName, template string
+	toolTemplate           string // the one called tool_use, where there are several
 
 	texts map[string]string // "bos", "eos", "unk", "pad": texts of special tokens
 	ids   map[string]int32  // ids of "bos", "unk", "pad"; absent where unknown
@@ -46,6 +47,14 @@ func (c *Checkpoint) Generation() Generation { return c.side.generation }
 func (c *Checkpoint) Template() (name, src string, ok bool) {
 	return c.side.templateName, c.side.template, c.side.template != ""
 }
+
+// ToolTemplate returns the template for conversations with tools, where that is one of its own.
+func (c *Checkpoint) ToolTemplate() (src string, ok bool) {
+	return c.side.toolTemplate, c.side.toolTemplate != ""
+}
+
+// toolTemplateName is what transformers calls it.
+const toolTemplateName = "tool_use"
 
 // readSide reads the small files of a folder. All of them are optional.
 func (c *Checkpoint) readSide(dir string) error {
@@ -277,20 +286,33 @@ func (s *side) readTemplate(dir string, c Config) error {
 		if !okName || !okText {
 			return fail("an entry lacks name or template")
 		}
-		if name == "default" || len(list) == 1 {
-			return s.setTemplate(name, text, fail)
+		var err error
+		switch {
+		case name == "default" || len(list) == 1:
+			err = s.setTemplate(name, text, fail)
+		case name == toolTemplateName:
+			if err = checkTemplate(text, fail); err == nil {
+				s.toolTemplate = text
+			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func (s *side) setTemplate(name, text string, fail func(string, ...any) error) error {
+	s.templateName, s.template = name, text
+	return checkTemplate(text, fail)
+}
+
+func checkTemplate(text string, fail func(string, ...any) error) error {
 	if len(text) > maxTemplate {
 		return fail("larger than the limit of %d bytes", maxTemplate)
 	}
 	if !utf8.ValidString(text) {
 		return fail("invalid UTF-8")
 	}
-	s.templateName, s.template = name, text
 	return nil
 }

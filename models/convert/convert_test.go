@@ -213,9 +213,11 @@ func TestTiny(t *testing.T) {
 	template := "{% for m in messages %}{{ m.content }}{% endfor %}"
 	c := open(t, modeltest.TinyLlama(t, map[string][]byte{
 		"generation_config.json": []byte(`{"temperature":0.6,"top_p":0.9,"top_k":40,"do_sample":true,"repetition_penalty":1.1,"eos_token_id":[257,3]}`),
-		"tokenizer_config.json":  modeltest.JSON(t, map[string]any{"chat_template": template, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}),
-		"README.md":              []byte("---\nlicense: apache-2.0\nlicense_link: https://example.org/l\n---\n# Tiny\n"),
-		"LICENSE":                []byte("Do what you like.\n"),
+		"tokenizer_config.json": modeltest.JSON(t, map[string]any{"chat_template": []any{
+			map[string]any{"name": "default", "template": template}, map[string]any{"name": "tool_use", "template": "T"},
+		}, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}),
+		"README.md": []byte("---\nlicense: apache-2.0\nlicense_link: https://example.org/l\n---\n# Tiny\n"),
+		"LICENSE":   []byte("Do what you like.\n"),
 	}))
 	g, first := converted(t, c, Options{})
 	sameModel(t, c, g)
@@ -234,6 +236,9 @@ func TestTiny(t *testing.T) {
 	}
 	if name, src, ok := g.Template(); name != "default" || src != template || !ok {
 		t.Errorf("template %q, %q, %v", name, src, ok)
+	}
+	if src, ok := g.ToolTemplate(); src != "T" || !ok {
+		t.Errorf("template for tools %q, %v", src, ok)
 	}
 	sameTokenizer(t, c, g, "hello hello", " he\x00ll<|im_end|>ö\n")
 	if _, second := converted(t, g, Options{}); !bytes.Equal(first, second) {

@@ -279,6 +279,9 @@ func (m *meta) tokens() error {
 	if _, src, ok := m.c.Template(); ok {
 		m.add("tokenizer.chat_template", src)
 	}
+	if src, ok := m.c.ToolTemplate(); ok {
+		m.add(checkpoint.KeyToolTemplate, src)
+	}
 	if !m.c.HasTokenizer() {
 		m.add(ggml+"model", "none")
 		m.specials(tokenizer.Metadata{BOS: -1, EOS: -1, Unknown: -1, Padding: -1})

@@ -1,23 +1,19 @@
-// Package chat turns a conversation into a prompt with the chat template of the checkpoint. It says which parts of the
-// prompt the template wrote and which a user did, so that the tokenizer reads control tokens only in the former. It
-// imports the tokenizer's segment type and its own template interpreter, nothing else of ours.
+// Package chat stands between conversations and text. It turns messages and tools into a prompt with the chat template
+// of the checkpoint and says which parts of the prompt the template wrote and which a user did, so that the tokenizer reads
+// control tokens only in the former. And it takes an answer apart: reasoning, content, calls of tools. How a model writes
+// calls is found out by asking its template. It imports the tokenizer's segment type, the grammars' source type and its
+// own template interpreter, nothing else of ours.
 package chat
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"aquifer/runtime/chat/jinja"
-	"aquifer/tokenizer"
 )
-
-// Message is one turn of a conversation.
-type Message struct {
-	Role    string // "system", "developer", "user" or "assistant"
-	Content string
-}
 
 // Special holds the texts of the control tokens that templates ask for by name. An empty one is undefined to the
 // template.
@@ -35,8 +31,9 @@ const Plain = `{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}
 // Error says that a conversation cannot be rendered: a role is unknown, or the template refused it, failed on it or
 // used up its budget. The fault lies with the conversation or the template, never with the server.
 type Error struct {
-	Msg string
-	Err error // the *jinja.Error behind it, if any
+	Param string // the field of the request that is wrong; empty for its messages
+	Msg   string
+	Err   error // the *jinja.Error behind it, if any
 }
 
 func (e *Error) Error() string { return "chat: " + e.Msg }
@@ -44,77 +41,90 @@ func (e *Error) Error() string { return "chat: " + e.Msg }
 // Unwrap returns the error of the template.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Format renders conversations for one checkpoint. It does not change, so any number of goroutines may use it.
-type Format struct {
-	template  *jinja.Template
-	special   Special
-	developer bool // the template knows the role of that name
-	plain     bool
+// Source is what a checkpoint says about conversations.
+type Source struct {
+	Template     string // empty means Plain
+	ToolTemplate string // the one for conversations with tools, where that is another
+	Special      Special
+	// Token reports whether the vocabulary has one token spelled so, and whether that is a control token. nil: none.
+	Token func(text string) (known, control bool)
 }
 
-// New compiles a checkpoint's template; an empty one means Plain. The error is that of jinja.Compile and names the
-// line.
-func New(template string, special Special) (*Format, error) {
-	f := &Format{special: special, plain: strings.TrimSpace(template) == ""}
+// Format renders conversations for one checkpoint. It does not change, so any number of goroutines may use it.
+type Format struct {
+	special  Special
+	token    func(string) (known, control bool)
+	controls map[string]byte
+	plain    bool
+	now      func() time.Time // clock of templates; nil for the real one
+	main     *template
+	tools    *template // may be main
+}
+
+// New compiles a checkpoint's templates. The error is that of jinja.Compile and names the line.
+func New(src Source) (*Format, error) {
+	f := &Format{special: src.Special, token: src.Token, plain: strings.TrimSpace(src.Template) == ""}
+	if f.token == nil {
+		f.token = func(string) (known, control bool) { return false, false }
+	}
+	f.controls = findControls(f.token)
 	if f.plain {
-		template = Plain
+		src.Template = Plain
 	}
 	var err error
-	if f.template, err = jinja.Compile(template); err != nil {
-		return nil, fmt.Errorf("chat: template: %w", err)
+	if f.main, err = f.compile(src.Template); err != nil {
+		return nil, err
 	}
-	f.developer = strings.Contains(template, `'developer'`) || strings.Contains(template, `"developer"`)
-	return f, nil
+	f.tools = f.main
+	if src.ToolTemplate != "" {
+		f.tools, err = f.compile(src.ToolTemplate)
+	}
+	return f, err
 }
 
 // IsPlain reports whether the checkpoint brought no template.
 func (f *Format) IsPlain() bool { return f.plain }
 
-// Render returns the prompt as a list of segments: what the template wrote is trusted, what stems from a message's
-// content is not, in whatever way the template moved or changed it. The prompt holds the beginning-of-text token if
-// the template puts it there; the tokenizer must not add a second one. With addGenerationPrompt the prompt ends where
-// the assistant's answer begins. The error is an *Error.
-func (f *Format) Render(msgs []Message, addGenerationPrompt bool) ([]tokenizer.Segment, error) {
-	list := make([]jinja.Value, len(msgs))
-	for i, m := range msgs {
-		role := m.Role
-		switch role {
-		case "developer":
-			if !f.developer {
-				role = "system"
-			}
-		case "system", "user", "assistant":
-		default:
-			return nil, &Error{Msg: fmt.Sprintf("message %d has the unknown role %q", i, m.Role)}
-		}
-		// The role is one of four known words, so it may take part in a control token: Phi-3 writes '<|' + role + '|>'.
-		list[i] = jinja.NewDict(
-			jinja.Pair{Key: "role", Value: jinja.String(role)},
-			jinja.Pair{Key: "content", Value: jinja.Untrusted(m.Content)},
-		)
+// Tools describes how the model calls tools.
+func (f *Format) Tools() string {
+	if f.tools.dialect == nil {
+		return "default (" + hermes.name + ")"
 	}
-	vars := map[string]jinja.Value{
-		"messages":              jinja.NewList(list...),
-		"add_generation_prompt": jinja.Bool(addGenerationPrompt),
-		"tools":                 jinja.None(), // transformers passes both, so templates compare them with none
-		"documents":             jinja.None(),
-	}
-	for name, text := range map[string]string{
-		"bos_token": f.special.BOS, "eos_token": f.special.EOS, "unk_token": f.special.UNK, "pad_token": f.special.PAD,
-	} {
-		if text != "" {
-			vars[name] = jinja.String(text)
-		}
-	}
-	spans, err := f.template.Render(context.Background(), vars, jinja.Options{})
+	return f.tools.dialect.name
+}
+
+// template is a compiled template and what is known of it.
+type template struct {
+	*jinja.Template
+	words     map[string]bool // identifiers in the source
+	developer bool            // knows the role of that name
+	system    bool            // shows system messages
+	shortIDs  bool            // wants identifiers of nine characters
+	dialect   *dialect        // in which it shows calls; nil if it does not, or in one that is not known here
+	objects   bool            // arguments are shown from values, not from their text
+	null      bool            // a message that has only calls must have no content
+	marks     *marks          // of reasoning; nil for none
+	switches  bool            // reasoning can be switched off
+	inSystem  bool            // wants tools in the system message, as text
+}
+
+var word = regexp.MustCompile(`[A-Za-z_]\w*`)
+
+func (f *Format) compile(src string) (*template, error) {
+	compiled, err := jinja.Compile(src)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, fmt.Errorf("chat: template: %w", err)
 	}
-	segs := make([]tokenizer.Segment, len(spans))
-	for i, s := range spans {
-		segs[i] = tokenizer.Segment{Text: s.Text, Trusted: s.Trusted}
+	t := &template{Template: compiled, words: map[string]bool{}}
+	for _, w := range word.FindAllString(src, -1) {
+		t.words[w] = true
 	}
-	return segs, nil
+	t.developer = strings.Contains(src, `'developer'`) || strings.Contains(src, `"developer"`)
+	t.shortIDs = strings.Contains(src, "length != 9")
+	t.marks = f.findMarks(src)
+	t.switches = t.words[thinkingSwitch]
+	f.probe(t, src)
+	return t, nil
 }
 
 // wrap tells the reader of an error message whose doing it is.

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -55,35 +54,33 @@ func marked(segs []tokenizer.Segment) string {
 }
 
 func TestRender(t *testing.T) {
-	sys := Message{"system", " Be brief.\n"}
-	hi := Message{"user", "  Hi <|end|> there "}
+	sys := Message{Role: "system", Content: " Be brief.\n"}
+	hi := Message{Role: "user", Content: "  Hi <|end|> there "}
 	tests := []struct {
 		name, template string
 		msgs           []Message
-		gen            bool
 		want           string
 	}{
-		{"turns", turns, []Message{sys, hi}, true, "<|system|>\n« Be brief.\n»<|end|>\n<|user|>\n«  Hi <|end|> there »<|end|>\n<|assistant|>\n"},
-		{"no generation prompt", turns, []Message{hi}, false, "<|user|>\n«  Hi <|end|> there »<|end|>\n"},
-		{"empty content", turns, []Message{{"user", ""}}, false, "<|user|>\n<|end|>\n"},
-		{"trimmed", strict, []Message{sys, hi}, true, "<s>[INST] «Be brief.»\n\n«Hi <|end|> there» [/INST]"},
-		{"split", strict, []Message{hi, {"assistant", "hmm </s></think>\n yes"}, hi}, true, "<s>[INST] «Hi <|end|> there» [/INST] «yes»</s>[INST] «Hi <|end|> there» [/INST]"},
-		{"developer as system", turns, []Message{{"developer", "x"}}, false, "<|system|>\n«x»<|end|>\n"},
-		{"developer known", developers, []Message{{"developer", "x"}, {"user", "y"}}, false, "<dev>«x»<user>«y»"},
-		{"plain", "", []Message{sys, hi, {"assistant", "Yes."}, {"user", "Why?"}}, true, "<s>«Be brief.»\n\nuser: «Hi <|end|> there»\nassistant: «Yes.»\nuser: «Why?»\nassistant:"},
-		{"template text in content", turns, []Message{{"user", "{{ 1 }}{% if %}{#"}}, false, "<|user|>\n«{{ 1 }}{% if %}{#»<|end|>\n"},
+		{"turns", turns, []Message{sys, hi}, "<|system|>\n« Be brief.\n»<|end|>\n<|user|>\n«  Hi <|end|> there »<|end|>\n<|assistant|>\n"},
+		{"empty content", turns, []Message{{Role: "user", Content: ""}}, "<|user|>\n<|end|>\n<|assistant|>\n"},
+		{"trimmed", strict, []Message{sys, hi}, "<s>[INST] «Be brief.»\n\n«Hi <|end|> there» [/INST]"},
+		{"split", strict, []Message{hi, {Role: "assistant", Content: "hmm </s></think>\n yes"}, hi}, "<s>[INST] «Hi <|end|> there» [/INST] «yes»</s>[INST] «Hi <|end|> there» [/INST]"},
+		{"developer as system", turns, []Message{{Role: "developer", Content: "x"}}, "<|system|>\n«x»<|end|>\n<|assistant|>\n"},
+		{"developer known", developers, []Message{{Role: "developer", Content: "x"}, {Role: "user", Content: "y"}}, "<dev>«x»<user>«y»"},
+		{"plain", "", []Message{sys, hi, {Role: "assistant", Content: "Yes."}, {Role: "user", Content: "Why?"}}, "<s>«Be brief.»\n\nuser: «Hi <|end|> there»\nassistant: «Yes.»\nuser: «Why?»\nassistant:"},
+		{"template text in content", turns, []Message{{Role: "user", Content: "{{ 1 }}{% if %}{#"}}, "<|user|>\n«{{ 1 }}{% if %}{#»<|end|>\n<|assistant|>\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := New(tt.template, special)
+			f, err := New(Source{Template: tt.template, Special: special})
 			if err != nil {
 				t.Fatal(err)
 			}
-			segs, err := f.Render(tt.msgs, tt.gen)
+			turn, err := f.Render(Conversation{Messages: tt.msgs})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := marked(segs); got != tt.want {
+			if got := marked(turn.Prompt); got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 			if f.IsPlain() != (tt.template == "") {
@@ -94,10 +91,10 @@ func TestRender(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	if _, err := New("{% if %}", special); err == nil || !strings.Contains(err.Error(), "line 1") {
+	if _, err := New(Source{Template: "{% if %}"}); err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("a broken template: %v", err)
 	}
-	f, err := New(strict, special)
+	f, err := New(Source{Template: strict, Special: special})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +103,12 @@ func TestErrors(t *testing.T) {
 		want string
 		kind jinja.Kind
 	}{
-		{[]Message{{"assistant", "x"}}, "refuses these messages: roles must alternate", jinja.Raised},
+		{[]Message{{Role: "assistant", Content: "x"}}, "refuses these messages: roles must alternate", jinja.Raised},
 		{nil, "fails on these messages", jinja.Runtime},
-		{[]Message{{"tool", "x"}}, `unknown role "tool"`, 0},
-		{[]Message{{"", "x"}}, `unknown role ""`, 0},
+		{[]Message{{Role: "wizard", Content: "x"}}, `unknown role "wizard"`, 0},
+		{[]Message{{Role: "", Content: "x"}}, `unknown role ""`, 0},
 	} {
-		_, err := f.Render(tt.msgs, true)
+		_, err := f.Render(Conversation{Messages: tt.msgs})
 		var e *Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: got %v, want an *Error with %q", tt.msgs, err, tt.want)
@@ -156,64 +153,6 @@ func read(t *testing.T, path ...string) []byte {
 	return b
 }
 
-// TestRealTemplates renders what an API request can hold (string contents, no tools) with every real template and
-// compares with Python's jinja2.
-func TestRealTemplates(t *testing.T) {
-	dir := fixtures(t)
-	var ref map[string]map[string]struct{ OK *string }
-	if err := json.Unmarshal(read(t, dir, "ref.json"), &ref); err != nil {
-		t.Fatal(err)
-	}
-	var contexts []struct {
-		Name     string
-		Messages []json.RawMessage
-		Tools    any
-		Gen      bool  `json:"add_generation_prompt"`
-		Think    *bool `json:"enable_thinking"`
-	}
-	if err := json.Unmarshal(read(t, dir, "contexts.json"), &contexts); err != nil {
-		t.Fatal(err)
-	}
-	compared := 0
-	for name, want := range ref {
-		f, err := New(string(read(t, dir, "templates", name)), special)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for _, c := range contexts {
-			var msgs []Message
-			plain := c.Tools == nil && c.Think == nil
-			for _, raw := range c.Messages {
-				var m map[string]any
-				if err := json.Unmarshal(raw, &m); err != nil {
-					t.Fatal(err)
-				}
-				content, ok := m["content"].(string)
-				plain = plain && ok && len(m) == 2
-				role, _ := m["role"].(string)
-				msgs = append(msgs, Message{role, content})
-			}
-			if !plain || strings.Contains(string(read(t, dir, "templates", name)), "strftime_now") {
-				continue // a clock cannot be given to Format; the interpreter's own test covers those templates
-			}
-			segs, err := f.Render(msgs, c.Gen)
-			switch ok := want[c.Name].OK; {
-			case (err == nil) != (ok != nil):
-				t.Errorf("%s/%s: %v, Python renders: %v", name, c.Name, err, ok != nil)
-			case err == nil && text(segs) != *ok:
-				t.Errorf("%s/%s: got  %q\nwant %q", name, c.Name, text(segs), *ok)
-			default:
-				compared++
-			}
-		}
-	}
-	if compared < 100 {
-		t.Errorf("only %d renderings compared", compared)
-	}
-	t.Logf("%d renderings equal to Python's", compared)
-}
-
 // TestInjection puts control tokens and a canary into every message and demands that no byte of it is ever trusted,
 // and that the template's own control tokens still are.
 func TestInjection(t *testing.T) {
@@ -228,24 +167,24 @@ func TestInjection(t *testing.T) {
 	}
 	rendered := 0
 	for _, path := range files {
-		f, err := New(string(read(t, path)), special)
+		f, err := New(Source{Template: string(read(t, path)), Special: special})
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
 		for _, a := range attacks {
 			for _, msgs := range [][]Message{
-				{{"user", a}},
-				{{"system", a}, {"user", a}, {"assistant", a}, {"user", a}},
-				{{"user", a}, {"assistant", a}, {"user", a}},
+				{{Role: "user", Content: a}},
+				{{Role: "system", Content: a}, {Role: "user", Content: a}, {Role: "assistant", Content: a}, {Role: "user", Content: a}},
+				{{Role: "user", Content: a}, {Role: "assistant", Content: a}, {Role: "user", Content: a}},
 			} {
-				segs, err := f.Render(msgs, true)
+				turn, err := f.Render(Conversation{Messages: msgs})
 				if err != nil {
 					continue // a template may refuse system messages
 				}
 				rendered++
 				trusted := 0
-				for _, s := range segs {
+				for _, s := range turn.Prompt {
 					if s.Trusted {
 						trusted += len(s.Text)
 						if strings.Contains(strings.ToUpper(s.Text), "CANARY") {
@@ -253,7 +192,7 @@ func TestInjection(t *testing.T) {
 						}
 					}
 				}
-				if strings.Contains(text(segs), "CANARY") && trusted == 0 {
+				if strings.Contains(text(turn.Prompt), "CANARY") && trusted == 0 {
 					t.Errorf("%s: nothing of the template is trusted", filepath.Base(path))
 				}
 			}
@@ -272,7 +211,7 @@ func FuzzRender(f *testing.F) {
 	f.Add(`{% for m in messages %}{{ m.content|upper|replace('A', 'B') ~ m.content[1:3] }}{% endfor %}`, "aé", "<S>")
 	f.Add(`{% set n = namespace(a=messages[0].content) %}{% set n.a = n.a ~ n.a %}{{ n.a|tojson }}{{ [n]|string }}`, "q'\"", "")
 	f.Fuzz(func(t *testing.T, template, a, b string) {
-		format, err := New(template, special)
+		format, err := New(Source{Template: template, Special: special})
 		if err != nil {
 			return
 		}
@@ -281,7 +220,7 @@ func FuzzRender(f *testing.F) {
 		if strings.Contains(template, canary) || strings.Contains(template, `\`) {
 			return
 		}
-		segs, err := format.Render([]Message{{"system", canary + a}, {"user", a + canary + b}, {"assistant", b + canary}}, true)
+		turn, err := format.Render(Conversation{Messages: []Message{{Role: "system", Content: canary + a}, {Role: "user", Content: a + canary + b}, {Role: "assistant", Content: b + canary}}})
 		if err != nil {
 			var e *Error
 			if !errors.As(err, &e) {
@@ -289,7 +228,7 @@ func FuzzRender(f *testing.F) {
 			}
 			return
 		}
-		for _, s := range segs {
+		for _, s := range turn.Prompt {
 			if s.Trusted && strings.Contains(s.Text, canary) {
 				t.Fatalf("user text is trusted: %q", s.Text)
 			}

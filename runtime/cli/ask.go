@@ -69,6 +69,7 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 	got := answered{seed: q.sampling.Seed}
 	var text strings.Builder
 	out := io.MultiWriter(textOutput(a.out), &text)
+	aside := &aside{out: textOutput(a.err)}
 	for {
 		delta, err := stream.Next()
 		if errors.Is(err, io.EOF) {
@@ -82,6 +83,7 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 		if text.Len() == 0 && delta.Text != "" {
 			got.first = time.Since(start)
 		}
+		aside.thinks(delta.Reasoning, delta.Text != "" || delta.Finish != "")
 		if _, err := io.WriteString(out, delta.Text); err != nil {
 			return got, fmt.Errorf("cannot print the answer: %w", err)
 		}
@@ -96,6 +98,25 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 	endLine(a.out, got.text)
 	a.afterword(q, got)
 	return got, nil
+}
+
+// aside prints reasoning, which is no part of the answer: it goes to stderr.
+type aside struct {
+	out   io.Writer
+	begun bool
+}
+
+// thinks prints more of it; over says that something else follows.
+func (s *aside) thinks(text string, over bool) {
+	if text != "" && !s.begun {
+		s.begun = true
+		text = "[thinks] " + text
+	}
+	if s.begun && over {
+		s.begun = false
+		text += "\n[answers]\n"
+	}
+	_, _ = io.WriteString(s.out, text) // as everything on stderr
 }
 
 func endLine(out io.Writer, text string) {

@@ -12,22 +12,24 @@ import (
 	"aquifer/runtime/engine"
 )
 
-const chatHelp = `  /reset   forget the conversation
-  /help    this list
-  /exit    leave, as Ctrl-D does
-Ctrl-C stops an answer. Arrow keys edit the line and bring back earlier ones.`
-
 // conversation is an interactive chat.
 type conversation struct {
 	*app
 	sess     *session
 	ask      ask
+	changed  map[string]string // what /set was told
 	editor   *editor
+	data     *userData
 	messages []engine.Message
 	sigint   chan os.Signal
 }
 
 func (a *app) runChat(s settings, model string, in, out *os.File) error {
+	data, err := openUserData()
+	if err != nil {
+		return err
+	}
+	defer data.close()
 	ctx, stop := interruptible()
 	sess, err := a.load(ctx, s, model, loadOptions{maxSeqs: 1})
 	stop()
@@ -35,7 +37,10 @@ func (a *app) runChat(s settings, model string, in, out *os.File) error {
 		return err
 	}
 	c := &conversation{
-		app: a, sess: sess, ask: newAsk(s, sess.ck.Generation()), editor: newEditor(in, out), sigint: make(chan os.Signal, 1),
+		app: a, sess: sess, ask: newAsk(s, sess.ck.Generation()), editor: newEditor(in, out), data: data, sigint: make(chan os.Signal, 1),
+	}
+	if !s.boolean("no-history") {
+		c.remember()
 	}
 	// From here on SIGINT ends an answer and never the program, whenever it comes.
 	signal.Notify(c.sigint, os.Interrupt)
@@ -46,10 +51,26 @@ func (a *app) runChat(s settings, model string, in, out *os.File) error {
 	return errors.Join(c.loop(ctx), sess.close())
 }
 
+// remember takes up the lines of earlier chats and keeps those of this one. A history that can't be kept is no reason not
+// to chat.
+func (c *conversation) remember() {
+	lines, err := c.data.history()
+	if err != nil {
+		c.tell("the lines of earlier chats can't be read: %v", err)
+	}
+	c.editor.history.lines = lines
+	c.editor.history.keep = func(line string) {
+		if err := c.data.add(historyFile, line); err != nil {
+			c.editor.history.keep = nil
+			c.tell("lines are not kept: %v", err)
+		}
+	}
+}
+
 func (c *conversation) loop(ctx context.Context) error {
 	leaving := false // Ctrl-C was the last key
 	for {
-		line, err := c.editor.read(ctx, ">>> ")
+		text, err := c.entry(ctx)
 		switch {
 		case errors.Is(err, errCtrlC) && !leaving:
 			leaving = true
@@ -64,23 +85,34 @@ func (c *conversation) loop(ctx context.Context) error {
 			return err
 		}
 		leaving = false
-		switch text := strings.TrimSpace(line); {
-		case text == "":
-		case text == "/exit", text == "/bye":
+		if unwrap(text) == "" {
+			continue
+		}
+		switch ok, err := c.command(text); {
+		case errors.Is(err, errLeave):
 			return nil
-		case text == "/reset":
-			c.messages = nil
-			c.tell("the conversation starts anew")
-		case text == "/help":
-			io.WriteString(c.out, chatHelp+"\n")
+		case err != nil:
+			c.tell("%v", err)
+		case ok:
 		case strings.HasPrefix(text, "/") && !strings.ContainsAny(text, " \n"):
 			c.tell("no command %s; /help lists them", text)
 		default:
-			if err := c.turn(ctx, text); err != nil {
+			if err := c.turn(ctx, unwrap(text)); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// entry reads a line, or several between fences.
+func (c *conversation) entry(ctx context.Context) (string, error) {
+	text, err := c.editor.read(ctx, prompt)
+	for err == nil && unfinished(text) {
+		var more string
+		more, err = c.editor.read(ctx, continued)
+		text += "\n" + more
+	}
+	return strings.TrimSpace(text), err
 }
 
 // turn answers one message. What went wrong with it is printed; the error returned ends the chat.
@@ -118,7 +150,7 @@ func (c *conversation) outcome(ctx context.Context, err error) error {
 	case errors.Is(err, errInterrupted), err == nil:
 		return nil
 	case errors.As(err, &tooLong):
-		c.tell("%v; /reset starts a new conversation", tooLong)
+		c.tell("%v; /clear starts a new conversation", tooLong)
 		return nil
 	case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrBroken):
 		return err

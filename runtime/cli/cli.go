@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(
-		a.runCommand(), a.serveCommand(), a.pullCommand(), a.listCommand(), a.rmCommand(), a.cpCommand(), a.verifyCommand(),
+		a.runCommand(), a.serveCommand(), a.psCommand(), a.pullCommand(), a.listCommand(), a.rmCommand(), a.cpCommand(), a.verifyCommand(),
 		a.pruneCommand(), a.showCommand(), a.convertCommand(), a.benchCommand(), a.perplexityCommand(),
 		a.doctorCommand(), a.tokenizeCommand(), a.debugCommand(), a.completionCommand(),
 	)

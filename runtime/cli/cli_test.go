@@ -17,20 +17,23 @@ import (
 // testMain makes the test binary behave as aquifer.
 const testMain = "AQUIFER_TEST_MAIN"
 
+// noHub is where nothing listens: no test asks the real hub.
+const noHub = "http://127.0.0.1:1"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(testMain) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	// No test looks into the store of whoever runs it.
+	// No test looks into the store, or the chats, of whoever runs it.
 	home, err := os.MkdirTemp("", "aquifer-test")
 	if err == nil {
-		err = os.Setenv("HF_HOME", home)
+		err = errors.Join(os.Setenv("HF_HOME", home), os.Setenv("XDG_DATA_HOME", home), os.Setenv("HF_ENDPOINT", noHub))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"} {
+	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "AQUIFER_HOST", "AQUIFER_NO_HISTORY"} {
 		os.Unsetenv(name)
 	}
 	code := m.Run()

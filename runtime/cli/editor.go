@@ -14,8 +14,13 @@ import (
 // errCtrlC is what editor.read returns for Ctrl-C; Ctrl-D is io.EOF.
 var errCtrlC = errors.New("ctrl-c")
 
-// editor reads lines on a terminal, with editing keys and a history that lasts as long as the program: prompts are
-// private, so no file keeps them. The terminal is in raw mode only inside read; while an answer is printed it is in
+// Prompts: of an entry, and of its further lines.
+const (
+	prompt    = ">>> "
+	continued = "... "
+)
+
+// editor reads lines on a terminal, with editing keys and a history. The terminal is in raw mode only inside read; while an answer is printed it is in
 // its usual mode and Ctrl-C is a signal.
 type editor struct {
 	in, out *os.File
@@ -79,7 +84,7 @@ func (e *editor) readLines(prompt string) (string, error) {
 		switch {
 		case errors.Is(err, term.ErrPasteIndicator):
 			lines = append(lines, line)
-			e.term.SetPrompt(strings.Repeat(".", len(strings.TrimRight(prompt, " "))) + " ")
+			e.term.SetPrompt(continued)
 		case err != nil:
 			e.renew()
 			if e.keys.ctrlC {
@@ -105,9 +110,10 @@ func (k *keyReader) Read(p []byte) (int, error) {
 }
 
 // history implements term.History, newest first, without blank and repeated entries.
-type history struct{ lines []string }
-
-const maxHistory = 1000
+type history struct {
+	lines []string
+	keep  func(line string) // for the next chats; may be nil
+}
 
 func (h *history) Add(line string) {
 	if strings.TrimSpace(line) == "" || len(h.lines) > 0 && h.lines[len(h.lines)-1] == line {
@@ -117,6 +123,9 @@ func (h *history) Add(line string) {
 		h.lines = h.lines[1:]
 	}
 	h.lines = append(h.lines, line)
+	if h.keep != nil {
+		h.keep(line)
+	}
 }
 
 func (h *history) Len() int          { return len(h.lines) }

@@ -123,7 +123,7 @@ func adviseHub(err error, c *hub.Client, r store.Repo) error {
 func storeError(arg string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrInUse):
-		return advise(fmt.Errorf("%s is %w", arg, store.ErrInUse), "end that first: a chat, a server or a pull")
+		return advise(fmt.Errorf("%s is %w", arg, store.ErrInUse), "end that first: a chat or a pull, or a server, of which aquifer ps says what it has loaded")
 	case errors.Is(err, fs.ErrNotExist):
 		return advise(fmt.Errorf("%s is not in the store", arg), "aquifer list shows what is")
 	}

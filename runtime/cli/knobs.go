@@ -34,6 +34,7 @@ var knobs = []knob{
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
 	{name: "precision", def: "auto", oneOf: []string{"auto", "exact", "fast"}, help: "arithmetic of products with compressed weights; auto is fast where that keeps perplexity within 0.5 %"},
 	{name: "kv", def: "f16", oneOf: []string{"f32", "f16", "q8_0"}, help: "type of cached keys and values; q8_0 takes about half the memory of f16"},
+	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, and unless --precision is exact for requests with a prediction only"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
 
 	// What is asked, and how tokens are chosen.
@@ -47,14 +48,21 @@ var knobs = []knob{
 	{name: "seed", def: 0, defText: "a new one each time", max: math.MaxInt64, help: "the same seed gives the same answer"},
 	{name: "stop", def: []string(nil), help: "end the answer before this text; may be repeated"},
 	{name: "raw", def: false, help: "send the prompt as it is, without the chat template"},
+	{name: "no-history", env: "AQUIFER_NO_HISTORY", def: false, help: "do not keep the lines of a chat for the next ones"},
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
-	{name: "addr", def: "127.0.0.1:8750", help: "address to listen on; others than loopback need a key"},
-	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key that clients must send; the variable keeps it out of the process list"},
+	{name: "addr", env: "AQUIFER_HOST", def: "127.0.0.1:8750", help: "address of the server, or unix:PATH for a socket; one that others can reach needs a key"},
+	{name: "key", env: "AQUIFER_API_KEY", def: "", help: "API key of the server; the variable keeps it out of the process list"},
+	{name: "tls-cert", def: "", help: "certificate with its chain, a PEM file; the server speaks HTTPS then, and reads it again when it changes"},
+	{name: "tls-key", def: "", help: "private key of that certificate, a PEM file"},
+	{name: "host", def: []string(nil), help: "name that clients may use for this machine besides localhost and its addresses; may be repeated"},
+	{name: "origin", def: []string(nil), help: "origin of a web page that may use the server, as in https://chat.example.com; may be repeated"},
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
+	{name: "keep-alive", def: 5 * time.Minute, help: "how long a model stays loaded that nobody uses, unless a request says; 0 unloads it at once, less than 0 keeps it"},
+	{name: "max-models", def: 3, min: 1, max: 256, help: "models from the store that are loaded at the same time, if memory allows"},
 	{name: "unknown-fields", def: "refuse", oneOf: []string{"refuse", "ignore"}, help: "what to do with a request that has a field which does not exist"},
 
 	// Models from the hub, and the store.
@@ -105,6 +113,7 @@ var variables = []variable{
 	{"HF_HUB_CACHE", "folder of the store itself, if it is another one"},
 	{"HF_TOKEN", "token for models that want one; it goes to the hub only"},
 	{"HF_TOKEN_PATH", "file with that token, if it is another one"},
+	{"XDG_DATA_HOME", "folder that takes the place of ~/.local/share: what chats keep is in aquifer there"},
 	{"XDG_CACHE_HOME", "folder that takes the place of ~/.cache"},
 }
 

@@ -57,6 +57,17 @@ type listedModel struct {
 	Pulled    bool      `json:"pulled"` // by aquifer, as opposed to another tool
 	Source    string    `json:"source,omitempty"`
 	Problem   string    `json:"problem,omitempty"` // why it can't be run
+
+	folder bool     // it is a checkpoint folder
+	files  []string // its GGUF files
+}
+
+// fullName is the name in full: ORG/REPO, with the revision unless that is the main branch.
+func (l listedModel) fullName() string {
+	if strings.HasPrefix(l.Name, l.Repo) {
+		return l.Name
+	}
+	return l.Repo
 }
 
 func listed(st *store.Store) ([]listedModel, error) {
@@ -70,32 +81,38 @@ func listed(st *store.Store) ([]listedModel, error) {
 	}
 	models := []listedModel{}
 	for _, m := range all {
-		l := listedModel{
-			Name: m.Repo.String(), Repo: m.Repo.String(), Revisions: append([]string{}, m.Revisions...), Commit: m.Commit.String(),
-			Path: m.Path, Bytes: m.Bytes, Modified: m.Modified.UTC().Truncate(time.Second), Pulled: m.Pulled, Source: m.Source, Problem: m.Broken,
-		}
-		isMain := slices.Contains(m.Revisions, store.MainRevision)
-		if known, ok := catalogue.ByRepo(l.Repo); ok && isMain {
-			l.Name = known.Name
-		}
-		if !isMain && len(m.Revisions) > 0 {
-			l.Name += "@" + m.Revisions[0]
-		} else if !isMain {
-			l.Name += "@" + l.Commit
-		}
-		for name, target := range aliases {
-			r, err := parseReference(target)
-			if err != nil || r.repo != m.Repo {
-				continue
-			}
-			if r.revision == "" && isMain || slices.Contains(m.Revisions, r.revision) || r.revision == l.Commit {
-				l.Aliases = append(l.Aliases, name)
-			}
-		}
-		slices.Sort(l.Aliases)
-		models = append(models, l)
+		models = append(models, describeStored(m, aliases))
 	}
 	return models, nil
+}
+
+// describeStored says what there is to say about a snapshot, with the names that stand for it.
+func describeStored(m store.Snapshot, aliases map[string]string) listedModel {
+	l := listedModel{
+		Name: m.Repo.String(), Repo: m.Repo.String(), Revisions: append([]string{}, m.Revisions...), Commit: m.Commit.String(),
+		Path: m.Path, Bytes: m.Bytes, Modified: m.Modified.UTC().Truncate(time.Second), Pulled: m.Pulled, Source: m.Source, Problem: m.Broken,
+		folder: isFolder(m), files: m.GGUF(),
+	}
+	isMain := slices.Contains(m.Revisions, store.MainRevision)
+	if known, ok := catalogue.ByRepo(l.Repo); ok && isMain {
+		l.Name = known.Name
+	}
+	if !isMain && len(m.Revisions) > 0 {
+		l.Name += "@" + m.Revisions[0]
+	} else if !isMain {
+		l.Name += "@" + l.Commit
+	}
+	for name, target := range aliases {
+		r, err := parseReference(target)
+		if err != nil || r.repo != m.Repo {
+			continue
+		}
+		if r.revision == "" && isMain || slices.Contains(m.Revisions, r.revision) || r.revision == l.Commit {
+			l.Aliases = append(l.Aliases, name)
+		}
+	}
+	slices.Sort(l.Aliases)
+	return l
 }
 
 func printModels(w io.Writer, dir string, models []listedModel) error {
@@ -107,8 +124,8 @@ func printModels(w io.Writer, dir string, models []listedModel) error {
 	fmt.Fprintln(table, "NAME\tSIZE\tCHANGED\tALSO")
 	for _, m := range models {
 		also := m.Aliases
-		if m.Name != m.Repo && !strings.HasPrefix(m.Name, m.Repo+"@") {
-			also = append(slices.Clone(also), m.Repo)
+		if full := m.fullName(); full != m.Name {
+			also = append(slices.Clone(also), full)
 		}
 		text := strings.Join(also, ", ")
 		if m.Problem != "" {

@@ -24,6 +24,7 @@ type session struct {
 	model   *models.Model
 	tok     *tokenizer.Tokenizer
 	backend backends.Backend
+	shared  bool // the backend is of others too, who close it
 	engine  *engine.Engine
 }
 
@@ -36,6 +37,11 @@ type loadOptions struct {
 	maxQueue     int
 	queueTimeout time.Duration
 	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
+
+	backend  backends.Backend // to be shared with others; nil opens one
+	whole    bool             // see engine.Config.WholeContext
+	others   int64            // see engine.Config.Others
+	progress func(done, total int64)
 }
 
 // load opens a model and makes it ready to run. The caller closes the session.
@@ -73,7 +79,12 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 	}
 	bar := newProgress(a.err, "loading", false)
 	defer bar.end()
-	cfg.Progress = bar.set
+	cfg.Progress = func(done, total int64) {
+		bar.set(done, total)
+		if o.progress != nil {
+			o.progress(done, total)
+		}
+	}
 	err = a.orRef(sess, s, &cfg, fallback, func() error {
 		sess.engine, err = engine.Load(ctx, cfg)
 		return err
@@ -88,6 +99,7 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		Model: sess.model, Checkpoint: sess.ck,
 		KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		WholeContext: o.whole, Others: o.others,
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {
@@ -95,11 +107,24 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		}
 		cfg.Tokenizer = sess.tok
 	}
-	sess.backend, fallback, err = a.openBackend(s)
+	if o.backend != nil {
+		sess.backend, sess.shared, fallback = o.backend, true, s.str("backend") == "auto"
+	} else {
+		sess.backend, fallback, err = a.openBackend(s)
+	}
 	if err == nil {
-		cfg.Backend, cfg.Precision = sess.backend, s.precision(sess.backend)
+		err = s.runOn(&cfg, sess.backend)
 	}
 	return cfg, fallback, err
+}
+
+// runOn says what runs the model, and what depends on that.
+func (s settings) runOn(cfg *engine.Config, b backends.Backend) error {
+	cfg.Backend, cfg.Precision = b, s.precision(b)
+	if s.has("speculate") {
+		return speculation(cfg, s.str("speculate"))
+	}
+	return nil
 }
 
 // orRef calls f, and once more with the reference backend if the one in cfg lacks what the model needs and fallback
@@ -111,9 +136,13 @@ func (a *app) orRef(sess *session, s settings, cfg *engine.Config, fallback bool
 		return err
 	}
 	a.tell("%v; using backend ref, which is slow", err)
-	sess.backend.Close()
-	sess.backend = ref.New(threads(s))
-	cfg.Backend, cfg.Precision = sess.backend, s.precision(sess.backend)
+	if !sess.shared {
+		sess.backend.Close()
+	}
+	sess.backend, sess.shared = ref.New(threads(s)), false
+	if err := s.runOn(cfg, sess.backend); err != nil {
+		return err
+	}
 	return f()
 }
 
@@ -151,9 +180,15 @@ func textParts(ck *checkpoint.Checkpoint) (*tokenizer.Tokenizer, *chat.Format, e
 	if err != nil {
 		return nil, nil, advise(err, "a checkpoint needs its tokenizer.json: download it again")
 	}
-	_, source, _ := ck.Template()
+	src := chat.Source{Token: func(text string) (known, control bool) {
+		id, known := tok.ID(text)
+		return known, known && tok.IsSpecial(id)
+	}}
+	_, src.Template, _ = ck.Template()
+	src.ToolTemplate, _ = ck.ToolTemplate()
 	sp := ck.Special()
-	format, err := chat.New(source, chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD})
+	src.Special = chat.Special{BOS: sp.BOS, EOS: sp.EOS, UNK: sp.UNK, PAD: sp.PAD}
+	format, err := chat.New(src)
 	return tok, format, advise(err, "the checkpoint's chat template cannot be used: please report it")
 }
 
@@ -201,7 +236,7 @@ func (s *session) close() error {
 		defer cancel()
 		errs = append(errs, s.engine.Close(ctx))
 	}
-	if s.backend != nil {
+	if s.backend != nil && !s.shared {
 		errs = append(errs, s.backend.Close())
 	}
 	return errors.Join(append(errs, s.ck.Close())...)

@@ -19,6 +19,18 @@ func (a *app) isModelArg(arg string) bool {
 	return spelledAsPath(arg) || a.knownName(arg)
 }
 
+// oneModel takes the model from the flag or the only argument.
+func oneModel(s settings, args []string) (string, error) {
+	path := s.str("model")
+	if len(args) == 0 {
+		return path, nil
+	}
+	if path != "" {
+		return "", usageErrorf("two models: %s and %s; name one", path, args[0])
+	}
+	return args[0], nil
+}
+
 func spelledAsPath(arg string) bool {
 	if strings.ContainsAny(arg, " \t\n") {
 		return isDir(arg) || isFile(arg) && strings.HasSuffix(arg, ".gguf")

@@ -218,10 +218,15 @@ func pathIn(m store.Snapshot, file string) (path, why string, err error) {
 		return filepath.Join(m.Path, filepath.FromSlash(file)), "", nil
 	case m.Broken != "":
 		return "", m.Broken, nil
-	case m.Holds("config.json") && (m.Holds("model.safetensors") || m.Holds("model.safetensors.index.json")):
+	case isFolder(m):
 		return m.Path, "", nil
 	case len(ggufs) == 1:
 		return filepath.Join(m.Path, filepath.FromSlash(ggufs[0])), "", nil
 	}
 	return "", "", fmt.Errorf("%s has several GGUF files: %s", m.Repo, strings.Join(ggufs, ", "))
+}
+
+// isFolder reports whether a snapshot is a checkpoint folder, as opposed to GGUF files.
+func isFolder(m store.Snapshot) bool {
+	return m.Holds("config.json") && (m.Holds("model.safetensors") || m.Holds("model.safetensors.index.json"))
 }

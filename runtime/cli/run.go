@@ -20,13 +20,15 @@ func (a *app) runCommand() *cobra.Command {
 			"stdin. A word - in the prompt stands for stdin.\n\n" +
 			"The model is --model, or else a first argument that names one: a name that aquifer list or aquifer list --remote\n" +
 			"shows, a folder, anything spelled like a path, a .gguf file, or ORG/REPO before a prompt; or else the embedded\n" +
-			"one. A model that is not in the store is pulled if you agree.",
+			"one. A model that is not in the store is pulled if you agree.\n\n" +
+			"In a chat, lines that begin with a slash are commands, which /help lists: for the system message, the settings, and\n" +
+			"to save a conversation and load it again. Lines are kept for the next chats, for your eyes only, unless --no-history.",
 		Example: "  aquifer run \"Why is the sky blue?\"\n" +
 			"  aquifer run llama3.2:1b \"Why is the sky blue?\"\n" +
 			"  aquifer run ./Llama-3.2-1B-Instruct-AQLM \"Why is the sky blue?\"\n" +
 			"  git diff | aquifer run \"Summarise this change:\" -",
 	}
-	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint"}, askKnobs, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint"}, askKnobs, []string{"no-history", "speculate"}, deviceKnobs)
 	a.completeModels(cmd, 1, stored)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
 		model, words := a.splitModel(s.str("model"), args)

@@ -3,107 +3,131 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"aquifer/api"
 	"aquifer/api/openai"
+	"aquifer/runtime/host"
 )
 
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "serve [MODEL]",
+		Use:   "serve [MODEL...]",
 		Short: "Answer OpenAI clients over HTTP",
-		Long: "serve loads a model and answers OpenAI clients: /v1/chat/completions, /v1/models, /health. While it loads,\n" +
-			"/health says 503. Ctrl-C finishes running answers and ends; a second one ends at once.",
-		Example: "  aquifer serve llama3.2:1b --parallel 4\n" +
+		Long: "serve answers OpenAI clients: /v1/chat/completions, /v1/models, /health; /ps says what is loaded, and\n" +
+			"monitors read /metrics (Prometheus), /props and /slots.\n\n" +
+			"Without a model it offers the embedded one and all in the store, also those that are pulled while it runs. A model\n" +
+			"is loaded when it is first asked for, stays for --keep-alive after its last use, and makes room for another if it\n" +
+			"has to; running answers are always finished first. One that is pulled anew counts from its next load on.\n\n" +
+			"With MODEL it offers those alone, loads them before it begins, and keeps them; /health says 503 until they are there.\n\n" +
+			"Ctrl-C finishes running answers and ends; a second one ends at once.",
+		Example: "  aquifer serve\n" +
+			"  aquifer serve llama3.2:1b --parallel 4\n" +
 			"  aquifer serve ./Llama-3.2-1B-Instruct-AQLM\n" +
 			"  AQUIFER_API_KEY=secret aquifer serve --addr 0.0.0.0:8750",
 	}
-	a.completeModels(cmd, 1, stored)
-	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint", "addr", "key", "parallel", "queue", "queue-timeout", "unknown-fields"}, deviceKnobs)
-	return command(cmd, 0, 1, func(s settings, args []string) error {
-		path, err := oneModel(s, args)
-		if err != nil {
-			return err
+	a.completeModels(cmd, -1, stored)
+	addKnobs(cmd, modelKnobs, []string{
+		"yes", "endpoint", "addr", "key", "tls-cert", "tls-key", "host", "origin", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
+		"speculate",
+	}, deviceKnobs)
+	return command(cmd, 0, -1, func(s settings, args []string) error {
+		if path := s.str("model"); path != "" {
+			args = append([]string{path}, args...)
 		}
-		return a.serve(s, path)
+		return a.serve(s, args)
 	})
 }
 
-// oneModel takes the model from the flag or the only argument.
-func oneModel(s settings, args []string) (string, error) {
-	path := s.str("model")
-	if len(args) == 0 {
-		return path, nil
-	}
-	if path != "" {
-		return "", usageErrorf("two models: %s and %s; name one", path, args[0])
-	}
-	return args[0], nil
-}
-
-// serve listens first, so that a port in use is reported before a large model is read, and answers 503 until the
-// model is loaded.
-func (a *app) serve(s settings, path string) error {
+// serve listens before it loads anything, so that a port in use is reported before a large model is read.
+func (a *app) serve(s settings, args []string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	ln, err := listen(s.str("addr"), s.str("key"))
+	log := slog.New(slog.NewTextHandler(a.err, nil))
+	ln, err := listen(s, log)
 	if err != nil {
 		return err
 	}
-	server, err := api.New(api.Config{
-		Key: s.str("key"), Log: slog.New(slog.NewTextHandler(a.err, nil)), IgnoreUnknown: s.str("unknown-fields") == "ignore",
-	})
+	models, err := a.shelve(ctx, s, log, args)
 	if err != nil {
 		return errors.Join(err, ln.Close())
+	}
+	server, err := api.New(api.Config{
+		Key: s.str("key"), Hosts: s.list("host"), Origins: s.list("origin"), TLS: ln.tls, Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
+	})
+	if err != nil {
+		return errors.Join(err, ln.Close(), models.close())
 	}
 	serving, halt := context.WithCancel(ctx)
 	defer halt()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(serving, ln) }()
-
-	var sess *session
-	if path, err = a.locateOrPull(ctx, s, path); err == nil {
-		sess, err = a.load(ctx, s, path, loadOptions{
-			maxSeqs: s.integer("parallel"), maxQueue: s.integer("queue"), queueTimeout: s.duration("queue-timeout"),
-		})
-	}
-	if err != nil {
+	go func() { served <- server.Serve(serving, ln.Listener) }()
+	if err := models.begin(ctx, ln.url); err != nil {
 		halt()
-		return errors.Join(err, <-served)
+		return errors.Join(err, <-served, models.close())
 	}
-	err = server.SetModels(openai.Model{
-		ID: sess.ck.Name, Engine: openai.Use(sess.engine), Created: modified(path),
-		Defaults: recommended(sess.ck.Generation()),
-	})
-	if err != nil {
-		halt()
-		return errors.Join(err, <-served, sess.close())
-	}
-	a.tell("%s answers at http://%s/v1", sess.ck.Name, ln.Addr())
-	return errors.Join(<-served, sess.close())
+	return errors.Join(<-served, models.close())
 }
 
-// listen opens the address. It refuses one that others can reach when there is no key.
-func listen(addr, key string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
+// shelve finds the models that the command line names, and pulls those that are missing if the user agrees.
+func (a *app) shelve(ctx context.Context, s settings, log *slog.Logger, args []string) (*shelf, error) {
+	var pinned []offer
+	for _, arg := range args {
+		path, err := a.locateOrPull(ctx, s, arg)
+		if err != nil {
+			return nil, err
+		}
+		o := a.pinnedOffer(arg, path)
+		if slices.ContainsFunc(pinned, func(p offer) bool { return p.id == o.id }) {
+			return nil, usageErrorf("two models are called %s; name it once", o.id)
+		}
+		pinned = append(pinned, o)
+	}
+	return a.newShelf(s, log, pinned)
+}
+
+// begin loads the models that stay and says what the server offers.
+func (h *shelf) begin(ctx context.Context, url string) error {
+	for _, o := range h.pinned {
+		if err := h.host.Pin(ctx, o.id); err != nil {
+			return h.notLoaded(ctx, err)
+		}
+	}
+	offers, err := h.offers()
+	if err != nil {
+		return err
+	}
+	list := offerNames(offers)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, advise(fmt.Errorf("another program listens on %s", addr), "stop it or choose another port with --addr")
-	case err != nil:
-		return nil, advise(err, "give an address of this machine, as in --addr 127.0.0.1:8750")
+	case len(h.pinned) > 0:
+		h.tell("%s answers at %s", list, url)
+	case len(offers) == 0:
+		h.tell("the server answers at %s and has no models yet: aquifer pull NAME fetches one", url)
+	default:
+		h.tell("the server answers at %s and loads what is asked for: %s", url, list)
 	}
-	if err := api.CheckExposure(ln.Addr(), key); err != nil {
-		return nil, errors.Join(advise(err, "AQUIFER_API_KEY=... sets one"), ln.Close())
+	return nil
+}
+
+// notLoaded is the error of a model without which the server does not begin, as the user of the command line is told.
+func (h *shelf) notLoaded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errInterrupted
 	}
-	return ln, nil
+	var public *openai.PublicError
+	if errors.As(err, &public) && public.Err != nil {
+		return public.Err
+	}
+	var load *host.LoadError
+	if errors.As(err, &load) {
+		return load.Err
+	}
+	return err
 }
 
 // modified is when the model was made, as far as its files tell; zero if they don't.

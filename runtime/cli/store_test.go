@@ -23,17 +23,7 @@ import (
 // test's own.
 func hubWithTiny(t testing.TB) (h *hubtest.Hub, home string) {
 	t.Helper()
-	files := map[string][]byte{}
-	dir := tinyModel(t, true)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
+	files := filesOf(t, tinyModel(t, true))
 	h = hubtest.New(t)
 	h.Add("org/tiny", "main", files)
 	h.Add("ISTA-DASLab/gemma-2b-AQLM-2Bit-2x8-hf", "main", files)
@@ -100,6 +90,15 @@ func TestFromAFreshMachine(t *testing.T) {
 	d := asJSON[diagnosis](t, "doctor")
 	if d.Store.Models != 1 || d.Store.Path != filepath.Join(home, "hub") || d.Store.Free <= 0 || len(d.Store.Problems) > 0 || d.Store.Why != "" {
 		t.Errorf("%+v", d.Store)
+	}
+	if d.Hub.Endpoint != h.URL || !d.Hub.Reachable || d.Hub.Why != "" {
+		t.Errorf("%+v", d.Hub)
+	}
+	if d := asJSON[diagnosis](t, "doctor", "--endpoint", noHub); d.Hub.Reachable || !strings.Contains(d.Hub.Why, "refused") {
+		t.Errorf("%+v", d.Hub)
+	}
+	if stdout, _ := succeed(t, "", "doctor", "--endpoint", noHub); !strings.Contains(stdout, "can't be reached") || !strings.Contains(stdout, "run without it") {
+		t.Errorf("%s", stdout)
 	}
 	if _, stderr := succeed(t, "", "rm", "mine"); !strings.Contains(stderr, "the model stays") {
 		t.Errorf("%s", stderr)
@@ -492,4 +491,28 @@ func TestOtherToolsModels(t *testing.T) {
 	if m := asJSON[[]listedModel](t, "list"); len(m) != 1 || m[0].Problem == "" {
 		t.Errorf("%+v", m)
 	}
+}
+
+// TestBrokenAliases: a file of names that nobody can read is named with what to do about it.
+func TestBrokenAliases(t *testing.T) {
+	_, home := hubWithTiny(t)
+	succeed(t, "", "pull", "org/tiny")
+	file := filepath.Join(home, "aquifer", "aliases.json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{"{": "repair or delete the file", `{"version":2}`: "newer than this program"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := invoke(t, "", "list")
+		checkFailure(t, stdout, stderr)
+		if code != exitFailure || !strings.Contains(stderr, file) || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d: %s", text, code, stderr)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "", "list")
 }

@@ -41,7 +41,7 @@ func allocated(f func()) float64 {
 // backend and the server have their share.
 func TestGarbage(t *testing.T) {
 	// The delay lets the reader keep up, so that each token has a Delta of its own.
-	e := start(t, &fakeBackend{delay: 50 * time.Microsecond}, func(c *Config) { c.Context = 1024 })
+	e := start(t, &fakeBackend{delay: 50 * time.Microsecond}, func(c *Config) { c.Context, c.Speculate = 1024, 4 })
 	for _, tt := range []struct {
 		name           string
 		r              Request

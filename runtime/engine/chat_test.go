@@ -33,7 +33,7 @@ func TestChat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		b := &fakeBackend{}
-		format, err := chat.New(tt.template, chat.Special{BOS: "<s>", EOS: "</s>"})
+		format, err := chat.New(chat.Source{Template: tt.template, Special: chat.Special{BOS: "<s>", EOS: "</s>"}})
 		if err != nil {
 			t.Fatal(err)
 		}

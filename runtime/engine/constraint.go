@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
+	"aquifer/runtime/chat"
 	"aquifer/runtime/grammar"
 	"aquifer/runtime/sample"
 )
@@ -39,8 +41,13 @@ func (e *Engine) compile(ctx context.Context, c *Constraint) (*grammar.Grammar, 
 	e.constraints.once.Do(func() {
 		v := grammar.Vocabulary{Tokens: make([][]byte, e.info.Vocab), Ends: e.eos}
 		for id := range v.Tokens {
-			if !tok.IsSpecial(int32(id)) {
-				v.Tokens[id] = tok.Bytes(int32(id))
+			switch b, control := e.controls[int32(id)]; {
+			case control:
+				v.Tokens[id] = []byte{b}
+			case !tok.IsSpecial(int32(id)):
+				if v.Tokens[id] = tok.Bytes(int32(id)); slices.ContainsFunc(v.Tokens[id], func(b byte) bool { return b >= chat.FirstControl }) {
+					v.Tokens[id] = nil // in no text, and those bytes stand for control tokens
+				}
 			}
 		}
 		e.constraints.compiler, e.constraints.err = grammar.NewCompiler(v, grammar.Options{})

@@ -47,10 +47,17 @@ type Config struct {
 
 	Context      int           // positions of one sequence; 0 means the model's, at most 8192, less where memory is short
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
+	WholeContext bool          // fail with a *MemoryError rather than leave out a part of the default context
+	Others       int64         // bytes of the other models in this process: what they have not touched yet is not available
 	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
 	Outputs      int           // rows of logits of a step; 0 means MaxSeqs, never less; more let Score run faster
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
 	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
+
+	// Speculate is how many proposed tokens a sequence may try in a step at most, where that seems to make it faster; 0
+	// turns that off. With SpeculateAsked only requests with a Prediction do.
+	Speculate      int
+	SpeculateAsked bool
 
 	Progress func(done, total int64) // bytes of weights while loading, by one goroutine at a time; may be nil
 	Log      *slog.Logger            // for internal errors only; nil means slog.Default()
@@ -72,24 +79,12 @@ type Info struct {
 	KVTokens   int // positions that all sequences share
 	MaxSeqs    int
 	StepTokens int
+	Speculate  int // tokens that a sequence may try in a step
 	Memory     backends.Memory
 	LoadTime   time.Duration
-}
 
-// Stats are counters since the start, and what is at the moment.
-type Stats struct {
-	Running, Queued  int
-	KVBlocks, KVFree int
-	Steps            int64
-	KVKnown          int   // blocks, free or not, whose contents could be used again
-	Prefill, Decoded int64 // tokens: of prompts that were run, of answers that were generated
-	Reused           int64 // tokens of prompts that were not run, because they were cached
-	Finished         int64 // requests by how they ended, this and the next four
-	Cancelled        int64
-	Expired          int64 // queue timeout or deadline
-	Failed           int64
-	Refused          int64 // queue full
-	Panics           int64
+	BOS, EOS string // texts of the tokens that begin and end a text; "" for none
+	Template string // of chats, as the checkpoint has it; "" for none
 }
 
 // Engine is a loaded model. All methods may be called concurrently.
@@ -101,7 +96,8 @@ type Engine struct {
 	longFrom int     // of the plan
 
 	constraints constraints
-	kvBlocks    int // of the pool
+	controls    map[int32]byte // tokens that answers are taken apart at, and what stands for them there
+	kvBlocks    int            // of the pool
 	prog        backends.Program
 	pool        *kv.Pool
 	closed      chan struct{} // the loop has ended
@@ -115,6 +111,7 @@ type Engine struct {
 	closing  bool // no new requests
 	broken   bool
 	stats    Stats
+	started  int64 // sequences
 
 	loop loopState // of the loop goroutine
 }
@@ -122,7 +119,12 @@ type Engine struct {
 // Load makes a model ready: it measures the memory the model takes and refuses with a *MemoryError if there is less,
 // compiles the plan and streams the weights from the checkpoint. When ctx ends, loading stops.
 func Load(ctx context.Context, cfg Config) (*Engine, error) {
-	return load(ctx, cfg, memoryAvailable(os.DirFS("/")))
+	root := os.DirFS("/")
+	available := memoryAvailable(root)
+	if available > 0 {
+		available = max(available-untouched(root, cfg.Others), 1) // 0 would mean unknown
+	}
+	return load(ctx, cfg, available)
 }
 
 func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err error) {
@@ -134,7 +136,11 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if p.Logits == plan.None {
 		return nil, fmt.Errorf("engine: model %s has no logits", cfg.Model.Name)
 	}
-	fitted, err := fit(cfg.Context, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
+	want := cfg.Context
+	if cfg.WholeContext && want == 0 {
+		want = min(cfg.modelContext(), defaultContext)
+	}
+	fitted, err := fit(want, cfg.modelContext(), cfg.MaxSeqs, available, cfg.measure)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +158,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom(), kvBlocks: fitted.blocks}
 	e.work.L = &e.mu
 	e.sched = e.newScheduler()
+	e.controls = cfg.controls()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
 		return nil, err
 	}
@@ -178,7 +185,13 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
 		Vocab: p.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
 		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
-		Memory: fitted.memory, LoadTime: time.Since(start),
+		Speculate: cfg.Speculate,
+		Memory:    fitted.memory, LoadTime: time.Since(start),
+	}
+	if ck := cfg.Checkpoint; ck != nil {
+		special := ck.Special()
+		e.info.BOS, e.info.EOS = special.BOS, special.EOS
+		_, e.info.Template, _ = ck.Template()
 	}
 	go e.run()
 	return e, nil
@@ -196,8 +209,9 @@ func (c *Config) complete() error {
 	if c.Checkpoint == nil && len(c.Model.Bindings) > 0 {
 		return errors.New("engine: a model with weights needs its checkpoint")
 	}
-	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 {
-		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs: must not be negative", c.MaxSeqs, c.StepTokens, c.Outputs)
+	if c.MaxSeqs < 0 || c.StepTokens < 0 || c.Outputs < 0 || c.Speculate < 0 {
+		return fmt.Errorf("engine: %d sequences, %d tokens in a step, %d outputs, %d proposed tokens: must not be negative",
+			c.MaxSeqs, c.StepTokens, c.Outputs, c.Speculate)
 	}
 	if c.ID == "" {
 		c.ID = c.Model.Name
@@ -209,7 +223,8 @@ func (c *Config) complete() error {
 		c.StepTokens = DefaultStepTokens
 	}
 	c.StepTokens = max(c.StepTokens, c.MaxSeqs)
-	c.Outputs = min(max(c.Outputs, c.MaxSeqs), c.StepTokens)
+	// Two sequences can try all they may, or more of them less: with many in a step, wider ones gain little.
+	c.Outputs = min(max(c.Outputs, c.MaxSeqs+2*c.Speculate), c.StepTokens)
 	if c.MaxQueue == 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
@@ -241,14 +256,11 @@ func (c *Config) measure(blocks int) (backends.Memory, error) {
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
 
-// Stats returns the counters.
-func (e *Engine) Stats() Stats {
+// Broken reports whether the engine has ended because of an internal error: all requests are refused with ErrBroken.
+func (e *Engine) Broken() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.stats
-	s.Running, s.Queued = e.sched.Running(), e.sched.Waiting()
-	s.KVBlocks, s.KVFree, s.KVKnown = e.pool.Total(), e.pool.Free(), e.pool.Known()
-	return s
+	return e.broken
 }
 
 // Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
@@ -294,5 +306,7 @@ func (e *Engine) newScheduler() *sched.Scheduler {
 	return sched.New(sched.Config{
 		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
 		Outputs: e.cfg.Outputs, Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
+		// What is run anew goes through the kernels for prompts, which only in this precision makes no difference.
+		Credit: e.cfg.Precision == backends.Exact,
 	}, e.pool)
 }

@@ -66,6 +66,7 @@ var testTokenizer = sync.OnceValue(func() *tokenizer.Tokenizer {
 type fakeBackend struct {
 	scripts [][]byte      // answers to scripted prompts, then eosID for ever
 	delay   time.Duration // of each step
+	each    time.Duration // and of each of its tokens
 	gate    chan struct{} // if not nil, each step takes one from it
 	entered chan struct{} // if not nil, each step puts one into it
 	fail    func(step int) error
@@ -147,7 +148,7 @@ func (p *fakeProgram) Run(s *backends.Step) error {
 	if p.b.gate != nil {
 		<-p.b.gate
 	}
-	time.Sleep(p.b.delay)
+	time.Sleep(p.b.delay + time.Duration(len(s.Tokens))*p.b.each)
 	if p.b.fail != nil {
 		if err := p.b.fail(step); err != nil {
 			return err

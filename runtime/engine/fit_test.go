@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"aquifer/backends"
+	"aquifer/runtime/kv"
 )
 
 const mib = 1 << 20
@@ -117,6 +118,49 @@ func TestMemoryAvailable(t *testing.T) {
 	for _, tt := range tests {
 		if got := memoryAvailable(tt.root); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestWholeContext: where memory is short an engine makes do with less, unless it was told to refuse.
+func TestWholeContext(t *testing.T) {
+	const model = 8192
+	m, one := fakeModel(model), &fakeBackend{perSeq: mib}
+	need, err := one.Measure(m.Plan, backends.Options{KVBlocks: kv.Blocks(model)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := need.Total() + headroom - 1
+	e, err := load(t.Context(), Config{Model: m, Backend: one}, short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Info().Context; got >= model {
+		t.Errorf("a context of %d", got)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var me *MemoryError
+	if _, err := load(t.Context(), Config{Model: m, Backend: one, WholeContext: true}, short); !errors.As(err, &me) {
+		t.Errorf("the whole context: %v", err)
+	}
+	if e, err = load(t.Context(), Config{Model: m, Backend: one, WholeContext: true}, short+1); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Info().Context; got != model {
+		t.Errorf("a context of %d", got)
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUntouched(t *testing.T) {
+	root := fstest.MapFS{"proc/self/status": {Data: []byte("Name:\tx\nVmRSS:\t    2048 kB\n")}}
+	for promised, want := range map[int64]int64{0: 0, 1 * mib: 0, 2 * mib: 0, 5 * mib: 3 * mib} {
+		if got := untouched(root, promised); got != want {
+			t.Errorf("%d promised: %d, want %d", promised, got, want)
 		}
 	}
 }

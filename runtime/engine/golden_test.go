@@ -92,21 +92,28 @@ func TestGolden(t *testing.T) {
 	for _, tt := range []struct {
 		model      string
 		seqs, step int
+		speculate  int
 	}{
-		{"llama-2x8g8", 1, 256},
-		{"llama-2x8g8", 1, 19},
-		{"llama-2x8g8", 4, 24},
-		{"mixtral-2x8g8", 4, 24},
+		{"llama-2x8g8", 1, 256, 0},
+		{"llama-2x8g8", 1, 19, 0},
+		{"llama-2x8g8", 4, 24, 0},
+		{"llama-2x8g8", 1, 256, 8},
+		{"mixtral-2x8g8", 4, 24, 4},
 		// The prompt of 33 turns long at its eighth token, in the middle of the others' work; that of 150 is long.
-		{"phi3-longrope-2x8g8", 1, 256},
-		{"phi3-longrope-2x8g8", 4, 24},
+		{"phi3-longrope-2x8g8", 1, 256, 0},
+		{"phi3-longrope-2x8g8", 4, 24, 0},
+		{"phi3-longrope-2x8g8", 4, 24, 16},
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
-			e, want := goldenEngine(t, tt.model, func(c *Config) { c.MaxSeqs, c.StepTokens = tt.seqs, tt.step })
+			e, want := goldenEngine(t, tt.model, func(c *Config) {
+				c.MaxSeqs, c.StepTokens, c.Speculate = tt.seqs, tt.step, tt.speculate
+			})
 			for round := range 2 { // the second finds the first in the cache
 				var streams []*Stream
 				for _, p := range want.Prompts {
-					streams = append(streams, generate(t, e, t.Context(), Request{Prompt: p.IDs, MaxTokens: len(p.GreedyIDs), Key: "k"}))
+					streams = append(streams, generate(t, e, t.Context(), Request{
+						Prompt: p.IDs, MaxTokens: len(p.GreedyIDs), Key: "k", Prediction: spoilt(p.GreedyIDs, 7),
+					}))
 				}
 				for i, p := range want.Prompts {
 					text, last, err := read(t, streams[i])
@@ -130,6 +137,9 @@ func TestGolden(t *testing.T) {
 				}
 			}
 			waitIdle(t, e)
+			if s := e.Stats(); (s.Accepted > 0) != (tt.speculate > 0) {
+				t.Errorf("%d of %d proposed tokens were accepted", s.Accepted, s.Drafted)
+			}
 		})
 	}
 }

@@ -172,6 +172,9 @@ func TestPanic(t *testing.T) {
 	if _, err := e.Generate(t.Context(), Request{Prompt: []int32{1}}); !errors.Is(err, ErrBroken) {
 		t.Errorf("a later request: %v", err)
 	}
+	if !e.Broken() {
+		t.Error("the engine does not say that it is broken")
+	}
 	if s := e.Stats(); s.Panics != 1 || s.Failed != 5 || s.Running+s.Queued != 0 || s.KVFree != s.KVBlocks {
 		t.Errorf("%+v", s)
 	}
@@ -236,6 +239,32 @@ func TestTimes(t *testing.T) {
 		}
 		if e.Close(t.Context()) != nil {
 			t.Error("Close")
+		}
+	})
+}
+
+// TestExpiredChoices: when a request of several choices has waited too long in the very moment in which a slot becomes
+// free, none of its choices starts, and nobody else's step fails.
+func TestExpiredChoices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBackend{delay: time.Second}
+		e := start(t, b, func(c *Config) { c.MaxSeqs, c.QueueTimeout = 2, 10*time.Second })
+		ends := generate(t, e, t.Context(), Request{Prompt: []int32{1}, MaxTokens: 10})
+		stays := generate(t, e, t.Context(), Request{Prompt: []int32{2}, MaxTokens: 20})
+		family := generate(t, e, t.Context(), Request{Prompt: []int32{3}, MaxTokens: 5, N: 3})
+		for _, s := range []*Stream{ends, stays} {
+			if _, _, err := read(t, s); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, _, err := readAll(t, family, 3); !errors.Is(err, ErrQueueTimeout) {
+			t.Errorf("the choices: %v", err)
+		}
+		if s := e.Stats(); s.Failed != 0 || s.Expired != 1 || s.Finished != 2 {
+			t.Errorf("%+v", s)
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

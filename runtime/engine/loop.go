@@ -17,11 +17,21 @@ type loopState struct {
 	step     backends.Step
 	work     []sched.Work
 	copies   []sched.Copy
-	open     []bool  // by work: the sequence wants its logits
-	done     []bool  // by work: the answer is complete
-	failed   []error // by work: why the answer cannot go on
+	outcomes []outcome // by work
 	text     []byte
+	began    time.Time // when the step began
+	now      time.Time // when its logits came
+	pace     pace
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
+}
+
+// outcome is what a step brought a sequence.
+type outcome struct {
+	open   bool   // it wants its logits
+	tokens int    // that its answer got
+	right  int    // proposed ones among them
+	finish Finish // of the answer; "" if it goes on
+	err    error  // why the answer cannot go on
 }
 
 // step runs one step, waiting for work if there is none. It reports false when the engine is closing and idle.
@@ -29,13 +39,18 @@ func (e *Engine) step() bool {
 	if !e.gather() {
 		return false
 	}
+	e.loop.began = time.Now()
 	e.build()
 	if err := e.exec(); err != nil {
 		e.failStep(fmt.Errorf("engine: step failed: %w", err))
 		return true
 	}
 	e.record()
-	e.choose(time.Now())
+	e.loop.now = time.Now()
+	e.choose(e.loop.now)
+	if width, ok := timed(e.loop.work); ok && e.cfg.Speculate > 0 {
+		e.loop.pace.add(width, time.Since(e.loop.began))
+	}
 	e.commit()
 	return true
 }
@@ -46,21 +61,24 @@ func (e *Engine) gather() bool {
 	defer e.mu.Unlock()
 	for {
 		now := time.Now()
-		r := e.sched.Round(now)
-		for _, x := range r.Expired {
+		for _, x := range e.sched.Expire(now) {
 			err := ErrQueueTimeout
 			if errors.Is(x.Err, sched.ErrDeadline) {
 				err = context.DeadlineExceeded
 			}
 			e.end(x.Seq.Owner.(*sequence).request, err)
 		}
+		if e.cfg.Speculate > 0 {
+			e.speculate()
+		}
+		r := e.sched.Round()
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {
 				q := w.Seq.Owner.(*sequence)
 				if q.started.IsZero() {
 					e.start(q, now)
 				}
-				if w.Pos == q.Cut && q.timed.IsZero() {
+				if w.Pos >= q.Cut && q.timed.IsZero() {
 					q.timed = now
 				}
 			}
@@ -78,9 +96,12 @@ func (e *Engine) gather() bool {
 func (e *Engine) start(q *sequence, now time.Time) {
 	q.started, q.request.begun = now, true
 	e.stats.Reused += int64(q.Hit)
+	e.started++
+	q.number = e.started
 	if q.raw {
 		return
 	}
+	e.stats.QueueWait.add(now.Sub(q.created), 1)
 	if n := len(e.loop.samplers); n > 0 {
 		q.sampler = e.loop.samplers[n-1]
 		e.loop.samplers = e.loop.samplers[:n-1]
@@ -104,8 +125,9 @@ func (e *Engine) build() {
 			continue // its prompt has been run for it
 		}
 		q := w.Seq.Owner.(*sequence)
-		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N]...)
-		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens)})
+		s.Tokens = append(s.Tokens, q.tokens[w.Pos:w.Pos+w.N-w.Draft]...)
+		s.Tokens = append(s.Tokens, q.draft.proposal[:w.Draft]...)
+		s.Runs = append(s.Runs, backends.Run{Pos: w.Pos, N: w.N, Blocks: w.Seq.Table.Blocks, Length: len(q.tokens) + w.Draft})
 		for row := len(s.Tokens) - w.Rows; row < len(s.Tokens); row++ {
 			s.Out = append(s.Out, int32(row))
 		}
@@ -150,14 +172,14 @@ func (e *Engine) record() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.Steps++
-	e.loop.open, e.loop.done, e.loop.failed = e.loop.open[:0], e.loop.done[:0], e.loop.failed[:0]
+	e.loop.outcomes = e.loop.outcomes[:0]
 	for _, w := range e.loop.work {
 		e.sched.Ran(w)
 		q := w.Seq.Owner.(*sequence)
-		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos, 0))
-		e.loop.open = append(e.loop.open, (w.Rows > 0 || w.N == 0) && !q.ended)
-		e.loop.done = append(e.loop.done, false)
-		e.loop.failed = append(e.loop.failed, nil)
+		e.stats.Prefill += int64(max(min(w.Pos+w.N, q.prompt)-w.Pos-w.Again, 0))
+		e.stats.Again += int64(w.Again)
+		e.stats.Drafted += int64(w.Draft)
+		e.loop.outcomes = append(e.loop.outcomes, outcome{open: (w.Rows > 0 || w.N == 0) && !q.ended})
 	}
 }
 
@@ -168,22 +190,48 @@ func (e *Engine) choose(now time.Time) {
 		n := w.Rows * e.info.Vocab
 		logits := rest[:n]
 		rest = rest[n:]
-		q := w.Seq.Owner.(*sequence)
+		q, o := w.Seq.Owner.(*sequence), &e.loop.outcomes[i]
 		switch {
-		case !e.loop.open[i]:
+		case !o.open:
 		case q.score != nil:
 			q.scores = logProbs(q.scores, q.score[len(q.scores):], logits, e.info.Vocab)
 			if w.Logits {
 				q.request.stream.deliver(nil, q.scores)
-				e.loop.done[i] = true
+				o.finish = FinishStop
 			}
 		case q.raw:
 			q.request.stream.deliver(slices.Clone(logits), nil)
-			e.loop.done[i] = true
+			o.finish = FinishStop
 		default:
-			e.loop.done[i], e.loop.text, e.loop.failed[i] = q.advance(q.request.first(q, logits), e.loop.text[:0], now)
+			*o = e.verify(q, w.Draft, logits, now)
 		}
 	}
+}
+
+// verify chooses the next token of an answer and, as long as that is what was proposed, the one behind it: the step has run
+// the proposed tokens, so the logits behind each are there (rows of vocab). Every token is chosen from the same logits and
+// with the same draws as without proposals.
+func (e *Engine) verify(q *sequence, tried int, logits []float32, now time.Time) outcome {
+	o, proposal := outcome{open: true}, q.draft.proposal
+	for {
+		row := logits
+		if tried > 0 {
+			row = logits[o.tokens*e.info.Vocab : (o.tokens+1)*e.info.Vocab]
+		}
+		o.finish, e.loop.text, o.err = q.advance(q.request.first(q, row), e.loop.text[:0], now)
+		if o.err != nil {
+			return o
+		}
+		if o.tokens++; o.finish != "" || o.tokens > tried || q.tokens[len(q.tokens)-1] != proposal[o.tokens-1] {
+			break
+		}
+		o.right++
+	}
+	q.draft.count(tried, o.right)
+	if o.finish == "" {
+		q.draft.follow(q.tokens, o.tokens)
+	}
+	return o
 }
 
 // commit tells the scheduler what became of the sequences.
@@ -192,23 +240,21 @@ func (e *Engine) commit() {
 	defer e.mu.Unlock()
 	e.stepping = false
 	for i, w := range e.loop.work {
-		q := w.Seq.Owner.(*sequence)
-		if e.loop.open[i] && !q.raw {
-			e.stats.Decoded++
-		}
-		if err := e.loop.failed[i]; err != nil && !q.ended {
-			e.end(q.request, err)
+		q, o := w.Seq.Owner.(*sequence), e.loop.outcomes[i]
+		e.tally(q, o)
+		if o.err != nil && !q.ended {
+			e.end(q.request, o.err)
 		}
 		switch {
 		case q.ended: // while the step ran, or by its own error
 			e.release(q)
-		case e.loop.done[i]:
+		case o.finish != "":
 			e.release(q)
 			if q.request.open == 0 {
 				e.stats.Finished++
 			}
-		case e.loop.open[i] && !q.raw:
-			e.grow(q)
+		case o.tokens > 0:
+			e.grow(q, o.tokens)
 		}
 	}
 }

@@ -22,6 +22,12 @@ func memoryAvailable(root fs.FS) int64 {
 	return n
 }
 
+// untouched returns how much of the bytes that the process was promised for models it has not touched yet. The system
+// still counts that as available.
+func untouched(root fs.FS, promised int64) int64 {
+	return max(promised-kilobytes(root, "proc/self/status", "VmRSS:"), 0)
+}
+
 // kilobytes returns a line of the form "KEY 123 kB" of a file, in bytes; 0 if there is none.
 func kilobytes(root fs.FS, file, key string) int64 {
 	data, _ := fs.ReadFile(root, file)

@@ -50,6 +50,9 @@ type Request struct {
 	NoEOS bool // never choose a token that ends the text
 
 	Constraint *Constraint // form of the answer; nil for free text
+	Prediction []int32     // a guess of the answer: where it is right, the answer may come sooner; nil for none
+
+	turn *chat.Turn // says how the answer is taken apart; nil for all text
 }
 
 // MaxChoices is the most answers that a request may ask for (OpenAI's limit).
@@ -66,7 +69,14 @@ type ChatRequest struct {
 	TopLogprobs int
 	N           int
 	NoEOS       bool
-	Constraint  *Constraint
+	Constraint  *Constraint // of the content
+	Prediction  string      // text that much of the answer may be equal to
+
+	Tools      []Tool
+	ToolChoice ToolChoice
+	Variables  []Variable // for the template
+	Effort     string     // of reasoning: none, minimal, low, medium, high or xhigh; empty is the template's default
+	Continue   bool       // go on with the last message, which is the assistant's
 }
 
 // Generate queues a request and returns the stream of its answer. All that can be wrong with the request is reported
@@ -170,9 +180,17 @@ func (e *Engine) sequence(r Request, choice, most int, fresh bool) *sequence {
 	}
 	q.Cut = r.Untimed
 	q.params.Seed = sample.Choice(r.Sampling.Seed, choice)
+	q.draft.on = e.cfg.Speculate > 0 && (r.Prediction != nil || !e.cfg.SpeculateAsked)
+	if q.draft.on && len(r.Prediction) > 0 {
+		q.draft.prediction = r.Prediction
+		q.draft.begin()
+	}
 	q.Turns = e.mayTurn(len(r.Prompt), len(r.Prompt)+most)
 	if tok != nil {
 		q.decoder = tok.NewDecoder(true)
+	}
+	if r.turn != nil {
+		q.reading = reading{reader: r.turn.Reader(), controls: e.controls}
 	}
 	if !r.IgnoreEOS {
 		q.eos = e.eos
@@ -193,19 +211,30 @@ func (e *Engine) Chat(ctx context.Context, r ChatRequest) (*Stream, error) {
 	if e.cfg.Chat == nil || e.cfg.Tokenizer == nil {
 		return nil, errors.New("engine: the model was loaded without a chat format")
 	}
-	segments, err := e.cfg.Chat.Render(r.Messages, true)
+	turn, err := e.cfg.Chat.Render(chat.Conversation{
+		Messages: r.Messages, Tools: r.Tools, Choice: r.ToolChoice, Variables: r.Variables, Effort: r.Effort, Continue: r.Continue,
+	})
+	if err != nil {
+		return nil, err
+	}
+	form, err := turn.Form(r.Constraint)
 	if err != nil {
 		return nil, err
 	}
 	// Templates frame their text themselves, as a rule; one that forgets BOS gets it where plain text would.
-	ids := e.cfg.Tokenizer.EncodeSegments(segments, false)
+	ids := e.cfg.Tokenizer.EncodeSegments(turn.Prompt, false)
 	if e.bos >= 0 && (len(ids) == 0 || ids[0] != e.bos) {
 		ids = slices.Insert(ids, 0, e.bos)
 	}
-	return e.generate(ctx, Request{
+	var prediction []int32
+	if r.Prediction != "" && e.cfg.Speculate > 0 {
+		prediction = e.cfg.Tokenizer.Encode(r.Prediction, tokenizer.EncodeOptions{})
+	}
+	s, err := e.generate(ctx, Request{
 		Prompt: ids, MaxTokens: r.MaxTokens, Sampling: r.Sampling, Stop: r.Stop, Key: r.Key,
-		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: r.Constraint,
-	}, true)
+		Logprobs: r.Logprobs, TopLogprobs: r.TopLogprobs, N: r.N, NoEOS: r.NoEOS, Constraint: form, Prediction: prediction, turn: turn,
+	}, !r.Continue)
+	return s, e.blame(ctx, r, err)
 }
 
 // Logits runs the tokens as they are and returns the logits of the last position (vocab). It waits its turn like any

@@ -3,7 +3,6 @@ package engine
 import (
 	"strconv"
 
-	"aquifer/backends"
 	"aquifer/runtime/kv"
 )
 
@@ -19,9 +18,18 @@ func (e *Engine) chain(chain []kv.Hash, key string, tokens []int32) []kv.Hash {
 	return kv.Chain(chain, kv.Root(strconv.FormatBool(long)+key), tokens)
 }
 
-// grow follows the text of a sequence that got another token. Engine.mu is held.
-func (e *Engine) grow(q *sequence) {
+// grow follows the text of a sequence that got n more tokens, all but the last of which the step has run. Engine.mu is held.
+func (e *Engine) grow(q *sequence, n int) {
+	for range n - 1 {
+		e.sched.Accept(&q.Seq)
+		e.extend(q)
+	}
 	e.sched.Append(&q.Seq)
+	e.extend(q)
+}
+
+// extend does what a sequence's new length asks for. Engine.mu is held.
+func (e *Engine) extend(q *sequence) {
 	switch {
 	case e.longFrom > 0 && q.Len == e.longFrom+1:
 		// The sequence counts as long from here on: its keys have to be made anew.
@@ -30,9 +38,7 @@ func (e *Engine) grow(q *sequence) {
 		if reuse {
 			q.Chain = e.chain([]kv.Hash{}, q.Key, q.tokens)
 		}
-	case q.Chain != nil && q.Len%kv.BlockSize == 0 && e.cfg.Precision == backends.Exact:
-		// In other precisions what decoding leaves in the cache differs from what running the text as a prompt would:
-		// an answer would come to depend on whether an earlier one was made here.
-		q.Chain = e.chain(q.Chain, q.Key, q.tokens)
+	case q.Chain != nil && q.Len%kv.BlockSize == 0:
+		q.Chain = e.chain(q.Chain, q.Key, q.tokens[:q.Len])
 	}
 }

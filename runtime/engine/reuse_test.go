@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"aquifer/backends"
 	"aquifer/runtime/kv"
@@ -78,8 +79,12 @@ func TestReuseKeys(t *testing.T) {
 		{"truea", r.Prompt, false, 0},
 	} {
 		r.Key, r.Prompt, r.NoReuse = tt.key, tt.prompt, tt.noReuse
-		if _, u := turn(t, e, b, r); u.Cached != tt.cached {
+		_, u := turn(t, e, b, r)
+		if u.Cached != tt.cached {
 			t.Errorf("request %d: %d tokens were cached, want %d", i, u.Cached, tt.cached)
+		}
+		if u.QueueTime < 0 || u.PrefillTime < 0 || u.PrefillTime > time.Minute || u.DecodeTime < 0 {
+			t.Errorf("request %d: times %v, %v, %v", i, u.QueueTime, u.PrefillTime, u.DecodeTime)
 		}
 	}
 }
@@ -95,14 +100,16 @@ func TestReuseShort(t *testing.T) {
 	}
 }
 
-// TestReuseFast: in the fast precision only prompts are found, for decoding leaves something else in the cache.
-func TestReuseFast(t *testing.T) {
-	b := &fakeBackend{}
-	e := start(t, b, func(c *Config) { c.Precision = backends.Fast })
-	prompt := randomPrompt(rand.New(rand.NewPCG(9, 3)), 70)
-	answer, _ := turn(t, e, b, Request{Prompt: prompt, MaxTokens: 70})
-	if _, u := turn(t, e, b, Request{Prompt: slices.Concat(prompt, answer), MaxTokens: 5}); u.Cached != 64 {
-		t.Errorf("%d tokens were cached", u.Cached)
+// TestReusePrecision: answers are found in every precision.
+func TestReusePrecision(t *testing.T) {
+	for _, p := range []backends.Precision{backends.Exact, backends.Auto, backends.Fast} {
+		b := &fakeBackend{}
+		e := start(t, b, func(c *Config) { c.Precision = p })
+		prompt := randomPrompt(rand.New(rand.NewPCG(9, 3)), 70)
+		answer, _ := turn(t, e, b, Request{Prompt: prompt, MaxTokens: 70})
+		if _, u := turn(t, e, b, Request{Prompt: slices.Concat(prompt, answer), MaxTokens: 5}); u.Cached != 128 {
+			t.Errorf("%v: %d tokens were cached", p, u.Cached)
+		}
 	}
 }
 

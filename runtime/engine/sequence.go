@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"aquifer/runtime/chat"
 	"aquifer/runtime/sample"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -15,8 +16,10 @@ import (
 type sequence struct {
 	sched.Seq
 	request *request
-	index   int  // in the request
-	ended   bool // its part of the stream has its end; only the scheduler may still hold blocks for it
+	index   int       // in the request
+	number  int64     // how many have started, with this one
+	last    time.Time // when it got its last token; zero for none yet
+	ended   bool      // its part of the stream has its end; only the scheduler may still hold blocks for it
 
 	tokens []int32 // prompt and answer
 	prompt int     // tokens of the prompt
@@ -27,8 +30,10 @@ type sequence struct {
 	sampler *sample.Sampler
 	tok     *tokenizer.Tokenizer // nil: no text is wanted
 	decoder *tokenizer.Decoder   // of tok
+	reading
 	logprobState
 	stop   stopper
+	draft  drafter
 	form   *form     // that the answer has to have; nil for none
 	raw    bool      // the logits themselves are wanted, or scores, not an answer
 	score  []int32   // the tokens to be scored, those behind the last Rows of tokens; nil for logits
@@ -37,40 +42,43 @@ type sequence struct {
 	created, started, timed, first time.Time // timed is when the first step behind Request.Untimed began
 }
 
-// advance chooses the next token from the logits and passes on the text that has become certain. It reports whether
-// the answer is complete. It fails if the form of the answer has no token left that could follow.
-func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done bool, scratch []byte, err error) {
+// advance chooses the next token from the logits and passes on the text that has become certain. It says why the answer
+// ends, if it does. It fails if the form of the answer has no token left that could follow.
+func (q *sequence) advance(logits []float32, text []byte, now time.Time) (finish Finish, scratch []byte, err error) {
 	if q.first.IsZero() {
 		q.first = now
 		q.sampler.Prompt(q.tokens)
 	}
 	mask, err := q.form.allowed()
 	if err != nil {
-		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+		return "", text, fmt.Errorf("engine: constrained answer: %w", err)
 	}
 	id := q.sampler.Sample(logits, mask)
 	if id < 0 {
-		return false, text, errNoToken
+		return "", text, errNoToken
 	}
 	complete, err := q.form.accept(id)
 	if err != nil {
-		return false, text, fmt.Errorf("engine: constrained answer: %w", err)
+		return "", text, fmt.Errorf("engine: constrained answer: %w", err)
 	}
 	q.sampler.Accept(id)
 	q.tokens = append(q.tokens, id)
 	completion := len(q.tokens) - q.prompt
 
-	var finish Finish
-	var logprob []Logprob
+	var out piece
 	var stopped bool
 	if _, eos := slices.BinarySearch(q.eos, id); eos {
 		finish = FinishStop
 	} else {
-		if q.logprobs {
-			logprob = q.logprob(logits, id)
-		}
+		content := true
 		if q.decoder != nil {
-			text, stopped = q.stop.push(text, q.decoder.Push(id))
+			var parts chat.Parts
+			parts, content = q.read(id)
+			text, stopped = q.stop.push(text, parts.Content)
+			out.add(parts)
+		}
+		if q.logprobs && content {
+			out.probs = q.logprob(logits, id)
 		}
 		switch {
 		case stopped, complete:
@@ -80,20 +88,29 @@ func (q *sequence) advance(logits []float32, text []byte, now time.Time) (done b
 		}
 	}
 	if finish == "" {
-		q.request.stream.push(q.index, text, logprob, "", nil)
-		return false, text, nil
+		out.text = text
+		q.request.stream.push(q.index, out)
+		return "", text, nil
 	}
 	if !stopped && q.decoder != nil {
-		// What the decoder and the stopper held back belongs to the answer, unless it completes a stop string.
-		if text, stopped = q.stop.push(text, q.decoder.Flush()); stopped {
+		// What was held back belongs to the answer, unless it completes a stop string.
+		rest := q.rest()
+		out.add(rest)
+		if text, stopped = q.stop.push(text, rest.Content); stopped {
 			finish = FinishStop
 		} else {
 			text = q.stop.flush(text)
 		}
 	}
-	q.request.stream.push(q.index, text, logprob, finish, &Usage{
-		Prompt: q.prompt, Cached: q.Hit, Completion: completion,
+	if finish == FinishStop && q.called() {
+		finish = FinishCalls
+	}
+	out.text, out.finish = text, finish
+	out.usage = &Usage{
+		Prompt: q.prompt, Cached: q.Hit, Completion: completion, Reasoning: q.thought,
+		Accepted: q.draft.accepted, Rejected: q.draft.rejected,
 		QueueTime: q.started.Sub(q.created), PrefillTime: q.first.Sub(q.timed), DecodeTime: now.Sub(q.first),
-	})
-	return true, text, nil
+	}
+	q.request.stream.push(q.index, out)
+	return finish, text, nil
 }

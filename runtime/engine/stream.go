@@ -12,14 +12,17 @@ type Finish string
 
 // Reasons. The empty string means that the answer goes on.
 const (
-	FinishStop   Finish = "stop"   // the model ended it, or a stop string came
-	FinishLength Finish = "length" // MaxTokens or the end of the context
+	FinishStop   Finish = "stop"       // the model ended it, or a stop string came
+	FinishLength Finish = "length"     // MaxTokens or the end of the context
+	FinishCalls  Finish = "tool_calls" // the model ended it, and wants tools to be called
 )
 
 // Usage has the figures of a finished answer.
 type Usage struct {
 	Prompt, Completion int           // tokens; Completion includes the one that ended the answer
+	Reasoning          int           // tokens of the completion that are reasoning
 	Cached             int           // tokens of the prompt that an earlier request had left in the cache
+	Accepted, Rejected int           // tokens of Request.Prediction that were tried and turned out right or wrong
 	QueueTime          time.Duration // from the request to its first step
 	PrefillTime        time.Duration // from the first step, or that behind Request.Untimed, to the first token
 	DecodeTime         time.Duration // from the first token to the last
@@ -30,8 +33,11 @@ type Delta struct {
 	Index  int    // of the answer, 0 to Request.N-1
 	Text   string // whole characters, and nothing that may yet become a stop string
 	Tokens int    // tokens generated, also those without text
+	// Reasoning comes before Text, Calls behind it.
+	Reasoning string
+	Calls     []CallPart
 	// Logprobs are those of the tokens generated, if they were asked for: also of tokens whose text is held back or, as
-	// a stop string's, never comes, but not of the end-of-text token.
+	// a stop string's, never comes, but not of the end-of-text token, nor of reasoning and calls.
 	Logprobs []Logprob
 	Finish   Finish // set in the last Delta
 	Usage    *Usage // set in the last Delta
@@ -57,14 +63,9 @@ type Stream struct {
 
 // part is what is unread of one answer.
 type part struct {
-	text   []byte
+	piece
 	tokens int
-	probs  []Logprob
-	finish Finish
-	usage  *Usage
 }
-
-func (p *part) empty() bool { return len(p.text) == 0 && len(p.probs) == 0 && p.finish == "" }
 
 func newStream(ctx context.Context, answers int) *Stream {
 	s := &Stream{parts: make([]part, answers), making: answers, unread: answers, ready: make(chan struct{}, 1)}
@@ -111,8 +112,11 @@ func (s *Stream) take() (Delta, bool) {
 		if p.empty() {
 			continue
 		}
-		d := Delta{Index: i, Text: string(p.text), Tokens: p.tokens, Logprobs: p.probs, Finish: p.finish, Usage: p.usage}
-		*p = part{text: p.text[:0]}
+		d := Delta{
+			Index: i, Text: string(p.text), Tokens: p.tokens, Reasoning: string(p.reasoning), Calls: p.calls,
+			Logprobs: p.probs, Finish: p.finish, Usage: p.usage,
+		}
+		*p = part{piece: piece{text: p.text[:0], reasoning: p.reasoning[:0]}}
 		if d.Finish != "" {
 			if s.unread--; s.unread == 0 {
 				s.err = io.EOF
@@ -129,21 +133,19 @@ func (s *Stream) Close() {
 	s.cancel()
 }
 
-// push adds text and one token to an answer, with its log-probability if that is wanted. It never blocks.
-func (s *Stream) push(answer int, text []byte, probs []Logprob, finish Finish, usage *Usage) {
+// push adds what came of one token to an answer. It never blocks.
+func (s *Stream) push(answer int, more piece) {
 	s.mu.Lock()
 	if s.err == nil {
 		p := &s.parts[answer]
-		p.text = append(p.text, text...)
+		p.join(more)
 		p.tokens++
-		p.probs = append(p.probs, probs...)
-		p.finish, p.usage = finish, usage
-		if finish != "" {
+		if more.finish != "" {
 			s.making--
 		}
 	}
 	s.mu.Unlock()
-	if len(text) > 0 || len(probs) > 0 || finish != "" {
+	if !more.empty() {
 		s.wake()
 	}
 }

@@ -3,6 +3,7 @@ package grammar
 import (
 	"errors"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"unicode/utf8"
 )
@@ -174,9 +175,12 @@ func (s *schemas) admitsText(sh *shape, text string) (bool, error) {
 		return false, nil
 	}
 	for _, p := range sh.patterns {
-		re, err := regexp.Compile(ecmaToRE2(p.text))
+		re, err := s.matcherOf(p)
 		if err != nil {
-			return false, p.parent.keyword("pattern", ErrInvalid, "%v", err)
+			return false, err
+		}
+		if err := s.b.budget.work(re.size * (len(text) + 1) / 4); err != nil {
+			return false, err
 		}
 		if !re.MatchString(text) {
 			return false, nil
@@ -192,4 +196,34 @@ func (s *schemas) admitsText(sh *shape, text string) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// A patternMatcher is a pattern for texts that are known when the schema is compiled.
+type patternMatcher struct {
+	*regexp.Regexp
+	size int // instructions; a match takes some time for each of them at each byte
+}
+
+func (s *schemas) matcherOf(p *value) (patternMatcher, error) {
+	if m, ok := s.matchers[p]; ok {
+		return m, nil
+	}
+	source := ecmaToRE2(p.text)
+	parsed, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return patternMatcher{}, p.parent.keyword("pattern", ErrInvalid, "%v", err)
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err == nil {
+		err = s.b.budget.work(64 * len(prog.Inst))
+	}
+	if err != nil {
+		return patternMatcher{}, err
+	}
+	m := patternMatcher{size: len(prog.Inst)}
+	if m.Regexp, err = regexp.Compile(source); err != nil {
+		return patternMatcher{}, p.parent.keyword("pattern", ErrInvalid, "%v", err)
+	}
+	s.matchers[p] = m
+	return m, nil
 }

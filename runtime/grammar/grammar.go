@@ -37,12 +37,16 @@ const (
 	Sequence               // all of some sources, one after the other
 	Either                 // one of some sources
 	Many                   // some sources one after the other, once or more often
+	Literal                // one text, which may have bytes that no UTF-8 has: those of control tokens
+	Prose                  // free text in which a regular expression finds nothing
 )
 
 // A Source is a constraint as clients state it.
 type Source struct {
-	Kind    Kind
-	Text    string   // JSONSchema, GBNF, Regex
+	Kind Kind
+	// Text is that of a JSONSchema, GBNF, Regex or Literal; for Prose the regular expression, empty if nothing is left
+	// out; for Many one of what stands between two rounds.
+	Text    string
 	Choices []string // Choice
 	Parts   []Source // Sequence, Either, Many: what surrounds or repeats the calls of tools
 	// Compact leaves no white space in JSON. Without it, one space or a line break with indentation may stand where
@@ -76,7 +80,8 @@ type Compiler struct {
 
 	// mu guards the rest, and the arenas of all grammars and matchers.
 	mu       sync.Mutex
-	ids      uint64 // given to automata and arenas
+	proses   map[string]*dfa // automata of free text, by what they leave out
+	ids      uint64          // given to automata and arenas
 	grammars *cache[[sha256.Size]byte, *Grammar]
 	masks    *masker
 	scratch  [2]itemSet
@@ -159,12 +164,13 @@ func (c *Compiler) Compile(ctx context.Context, src Source) (*Grammar, error) {
 	key := src.hash()
 	c.mu.Lock()
 	g, ok := c.grammars.get(key)
+	proses := c.proses
 	c.mu.Unlock()
 	if ok {
 		return g, nil
 	}
 	b := newBuilder(&c.alphabet, newBudget(ctx, c.limits))
-	b.standard = c.standard
+	b.standard, b.proses = c.standard, proses
 	start, err := b.source(src, endOfRule, b.budget.Depth)
 	if err != nil {
 		return nil, err
@@ -181,6 +187,7 @@ func (c *Compiler) Compile(ctx context.Context, src Source) (*Grammar, error) {
 			t.dfa.id = c.ids
 		}
 	}
+	c.keepProses(b.made)
 	c.mu.Unlock()
 	masks := c.prepare(p)
 	c.mu.Lock()

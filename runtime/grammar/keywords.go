@@ -133,6 +133,9 @@ func (s *shape) keyword(v *value, key string, arg *value) (err error) {
 	case "additionalProperties":
 		touch(typeObject)
 		s.others, s.hasOther = all{arg}, true
+	case "propertyNames":
+		touch(typeObject)
+		s.names = all{arg}
 	default:
 		return v.keyword(key, ErrUnsupported, "is not supported")
 	}

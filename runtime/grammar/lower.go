@@ -1,9 +1,6 @@
 package grammar
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // lower returns the start of a rule for the values that all of some schemas accept.
 //
@@ -137,10 +134,21 @@ func (s *schemas) array(sh *shape) (int32, error) {
 
 func (s *schemas) object(sh *shape, at *value) (int32, error) {
 	b := s.b
+	names, err := s.namesOf(sh)
+	if err != nil {
+		return 0, err
+	}
 	named := map[string]bool{}
 	var members []member
 	one := func(name string, schema all, required bool) error {
 		named[name] = true
+		can, err := names.admit(name)
+		if err != nil {
+			return placedAt(err, at)
+		}
+		if !can {
+			schema = all{{kind: kindBool, id: -1}}
+		}
 		if schema.refuses() && !required {
 			return nil
 		}
@@ -172,48 +180,26 @@ func (s *schemas) object(sh *shape, at *value) (int32, error) {
 			}
 		}
 	}
-	var others *member
-	if open := sh.hasOther || len(sh.props) == 0; open && !sh.others.refuses() {
-		value, err := s.rule(sh.others)
-		if err != nil {
-			return 0, err
+	open := (sh.hasOther || len(sh.props) == 0) && !sh.others.refuses()
+	if open && names.listed {
+		for _, name := range names.list {
+			if !named[name] {
+				if err := one(name, sh.others, false); err != nil {
+					return 0, err
+				}
+			}
 		}
-		key, err := s.otherKey(named)
-		if err != nil {
-			return 0, placedAt(err, at)
-		}
-		others = &member{key: key, value: value}
 	}
-	return s.j.members(members, others, endOfRule)
-}
-
-// otherKey returns the terminal for the keys of properties that have none of some names. They have only shortest
-// escapes, so that no name can be spelled in another way.
-func (s *schemas) otherKey(named map[string]bool) (int32, error) {
-	if len(named) == 0 {
-		return s.b.pattern(jsonString)
+	if !open || names.listed {
+		return s.j.members(members, nil, endOfRule)
 	}
-	var names []string
-	for name := range named {
-		names = append(names, string(quoted.appendText(nil, name)))
+	value, err := s.rule(sh.others)
+	if err != nil {
+		return 0, err
 	}
-	slices.Sort(names)
-	key := "other keys"
-	for _, n := range names {
-		key += "\xff" + n
+	key, err := names.otherKey(named)
+	if err != nil {
+		return 0, placedAt(err, at)
 	}
-	return s.b.terminal(key, func() (terminal, error) {
-		d, err := s.b.dfa(repeat(anyRune(), 0, -1), quoted)
-		if err != nil {
-			return terminal{}, err
-		}
-		taken, err := literalDFA(names, s.b.alphabet, s.b.budget)
-		if err != nil {
-			return terminal{}, err
-		}
-		if d, err = subtract(d, taken, s.b.budget); err == nil {
-			d, err = enclose(d, s.b.alphabet, s.b.budget)
-		}
-		return terminal{dfa: d}, err
-	})
+	return s.j.members(members, &member{key: key, value: value}, endOfRule)
 }

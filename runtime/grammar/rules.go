@@ -62,6 +62,8 @@ type builder struct {
 	alphabet *byteSet
 	known    map[string]int32 // terminals by what they are made from
 	standard map[string]*dfa  // automata that all grammars share, by regular expression
+	proses   map[string]*dfa  // likewise those of free text, by what they leave out
+	made     []prose          // that were missing there
 
 	plainJSON [2]*jsonRules // with white space, compact; nil until used
 }

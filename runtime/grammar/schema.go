@@ -20,6 +20,8 @@ type schemas struct {
 	open   map[*value]bool     // being expanded
 	rules  map[string]int32    // by the ids of the schemas that apply
 	todo   []task
+
+	matchers map[*value]patternMatcher
 }
 
 // A task is a rule that is still to be defined. Rules are made one after the other, so schemas that nest or refer to
@@ -38,6 +40,7 @@ func (b *builder) schema(text string, j *jsonRules, next int32) (int32, error) {
 	s := &schemas{
 		b: b, j: j, root: root,
 		shapes: map[*value][]*shape{}, open: map[*value]bool{}, rules: map[string]int32{},
+		matchers: map[*value]patternMatcher{},
 	}
 	rule, err := s.rule(all{root})
 	if err != nil {

@@ -66,6 +66,7 @@ type shape struct {
 	required []string
 	others   all  // of properties that are not in props
 	hasOther bool // others was stated
+	names    all  // of the names of all properties, as strings
 }
 
 type property struct {
@@ -159,6 +160,7 @@ func merge(a, b *shape) *shape {
 		}
 	}
 	m.others, m.hasOther = a.others.and(b.others), a.hasOther || b.hasOther
+	m.names = a.names.and(b.names)
 	if m.types == 0 {
 		return nil
 	}

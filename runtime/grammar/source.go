@@ -76,6 +76,14 @@ func (b *builder) source(s Source, next int32, depth int) (int32, error) {
 		return b.regex(s.Text, next)
 	case Choice:
 		return b.choices(s.Choices, next)
+	case Literal:
+		t, err := b.literals([]string{s.Text})
+		if err != nil {
+			return 0, err
+		}
+		return b.read(t, next)
+	case Prose:
+		return b.prose(s.Text, next)
 	case Sequence, Either, Many:
 		return b.parts(s, next, depth)
 	}
@@ -125,7 +133,23 @@ func (b *builder) parts(s Source, next int32, depth int) (int32, error) {
 		return 0, err
 	}
 	b.rules[round].start = after
-	return b.loop(round, 1, -1, next)
+	if s.Text == "" {
+		return b.loop(round, 1, -1, next)
+	}
+	again, err := b.rule("round")
+	if err != nil {
+		return 0, err
+	}
+	if after, err = b.call(round, endOfRule); err != nil {
+		return 0, err
+	}
+	if b.rules[again].start, err = b.regex(s.Text, after); err != nil {
+		return 0, err
+	}
+	if after, err = b.loop(again, 0, -1, next); err != nil {
+		return 0, err
+	}
+	return b.call(round, after)
 }
 
 func (b *builder) regex(pattern string, next int32) (int32, error) {

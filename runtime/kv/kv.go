@@ -48,6 +48,9 @@ func (p *Pool) Total() int { return len(p.shares) }
 // Free returns the number of blocks that nobody holds.
 func (p *Pool) Free() int { return len(p.free) + p.idle.n }
 
+// Cached returns how many of the free blocks have contents that are known.
+func (p *Pool) Cached() int { return p.idle.n }
+
 // Known returns the number of blocks whose contents are known, free or not.
 func (p *Pool) Known() int { return len(p.known) }
 

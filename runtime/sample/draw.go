@@ -39,8 +39,8 @@ func (s *Sampler) draw() int32 {
 	if t == 0 {
 		return slices.MinFunc(s.cand, compare).id
 	}
-	sum, _ := s.weigh(top, t)
-	return s.cand[pick(s.weights, s.random.at(forDraw, s.position)*sum)].id
+	s.weigh(top, t)
+	return s.cand[s.random.race(s.position, s.weights, s.cand)].id
 }
 
 // dynamic returns the temperature for s.cand: the entropy, as a part of the most that so many tokens can have, decides
@@ -68,7 +68,7 @@ func (s *Sampler) mirostat() int32 {
 		}
 		total += float64(s.weights[i])
 	}
-	i := pick(s.weights, s.random.at(forDraw, s.position)*total)
+	i := s.random.race(s.position, s.weights, s.cand)
 	s.surprise = -math.Log2(float64(s.weights[i]) / total)
 	return s.cand[i].id
 }
@@ -77,29 +77,13 @@ func (s *Sampler) mirostat() int32 {
 func (s *Sampler) drawAny(logits []float32, top float32) int32 {
 	n := len(logits)
 	s.weights = slices.Grow(s.weights[:0], n)[:n]
-	floor, inverse, sum := s.floor(top), min(1/s.p.Temperature, math.MaxFloat32), 0.0
+	floor, inverse := s.floor(top), min(1/s.p.Temperature, math.MaxFloat32)
 	for i, l := range logits {
 		w := float32(0)
 		if l >= floor {
 			w = exp((l - top) * inverse)
 		}
 		s.weights[i] = w
-		sum += float64(w)
 	}
-	return int32(pick(s.weights, s.random.at(forDraw, s.position)*sum))
-}
-
-// pick returns the index where the running sum of weights passes r, an index of positive weight in any case.
-func pick(weights []float32, r float64) int {
-	last := 0
-	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		if r -= float64(w); r < 0 {
-			return i
-		}
-		last = i
-	}
-	return last // r was rounded up to the sum
+	return int32(s.random.race(s.position, s.weights, nil))
 }

@@ -228,3 +228,24 @@ func Choice(seed uint64, i int) uint64 {
 	}
 	return mix(mix(seed) + uint64(i)*golden)
 }
+
+// Resolved returns the parameters with the defaults in the place of zeros that stand for them, as reports want them.
+func (p Params) Resolved() Params {
+	p.TopP, p.TypicalP, p.RepeatPenalty = or(p.TopP, 1), or(p.TypicalP, 1), or(p.RepeatPenalty, 1)
+	p.DynatempExponent, p.XTCThreshold = or(p.DynatempExponent, 1), or(p.XTCThreshold, DefaultXTCThreshold)
+	p.MirostatTau, p.MirostatEta = or(p.MirostatTau, DefaultMirostatTau), or(p.MirostatEta, DefaultMirostatEta)
+	p.DRYBase = or(p.DRYBase, DefaultDRYBase)
+	if p.RepeatLastN == 0 {
+		p.RepeatLastN = DefaultRepeatLastN
+	}
+	if p.DRYAllowedLength == 0 {
+		p.DRYAllowedLength = DefaultDRYAllowedLength
+	}
+	if p.DRYLastN == 0 {
+		p.DRYLastN = -1
+	}
+	if p.DRYBreakers == nil {
+		p.DRYBreakers = DefaultDRYBreakers()
+	}
+	return p
+}

@@ -9,6 +9,12 @@ import (
 // admit starts waiting sequences while there are slots and blocks.
 func (s *Scheduler) admit() {
 	for len(s.running) < s.cfg.Seqs {
+		if len(s.paused) > 0 {
+			if !s.resume() {
+				return
+			}
+			continue
+		}
 		l, i := s.first(func(q *Seq) bool { return q.parent == nil })
 		if l == nil {
 			return
@@ -20,7 +26,7 @@ func (s *Scheduler) admit() {
 			return
 		}
 		// Nothing runs, so what it waits for is held by children that wait themselves.
-		l, i = s.first(func(q *Seq) bool { return q.forked && s.missing(q) <= s.pool.Free() })
+		l, i = s.first(func(q *Seq) bool { return q.forked && s.fits(q) })
 		if l == nil || !s.start(l, i) {
 			return
 		}
@@ -40,7 +46,7 @@ func (s *Scheduler) first(ok func(*Seq) bool) (*lane, int) {
 
 // missing returns how many free blocks a sequence needs to start.
 func (s *Scheduler) missing(q *Seq) int {
-	n := kv.Blocks(q.Max) - len(q.Table.Blocks)
+	n := kv.Blocks(s.extent(q)) - len(q.Table.Blocks)
 	if len(q.children) > 0 && q.Len%kv.BlockSize != 0 {
 		n++ // the block where the prompt ends stays as it is for the children
 	}
@@ -72,22 +78,47 @@ func (s *Scheduler) end(q *Seq) (place int, shared bool) {
 	return place, q.forked && place < len(q.Table.Blocks) && s.pool.Shares(q.Table.Blocks[place]) > 1
 }
 
+// obtain puts into a sequence's table what is known of its text and reports whether there are blocks for the rest of what it
+// needs to start. If not, the table is as before.
+func (s *Scheduler) obtain(q *Seq) bool {
+	if q.forked {
+		return s.fits(q)
+	}
+	s.find(q)
+	if s.fits(q) {
+		return true
+	}
+	s.pool.Drop(&q.Table)
+	// What it finds may take room that a sequence which turns needs besides. If nothing else runs, it has to do without.
+	return q.Turns && len(s.running) == 0 && s.fits(q)
+}
+
 // start admits the i-th waiting sequence of a lane, if there are blocks for it.
 func (s *Scheduler) start(l *lane, i int) bool {
 	q := l.waiting[i]
-	if !q.forked {
-		s.find(q)
-	}
-	if s.missing(q) > s.pool.Free() {
-		if !q.forked {
-			s.pool.Drop(&q.Table)
-		}
+	if !s.obtain(q) {
 		return false
 	}
 	if !q.forked {
+		q.Hit = len(q.Table.Blocks) * kv.BlockSize
+	}
+	s.dequeue(l, i)
+	l.running++
+	// The lane goes to the end of the turns, unless it left them.
+	if i := slices.Index(s.turns, l); i >= 0 {
+		s.turns = append(slices.Delete(s.turns, i, i+1), l)
+	}
+	s.admits++
+	q.order = s.admits
+	s.run(q)
+	return true
+}
+
+// run makes a sequence run that fits, with what was found of it in its table.
+func (s *Scheduler) run(q *Seq) {
+	if !q.forked {
 		q.published = len(q.Table.Blocks)
-		q.Hit = q.published * kv.BlockSize
-		q.done = q.Hit
+		q.done = q.published * kv.BlockSize
 	}
 	if q.Turns {
 		for range q.published {
@@ -100,16 +131,11 @@ func (s *Scheduler) start(l *lane, i int) bool {
 	if place, shared := s.end(q); shared {
 		s.own(q, place, s.take())
 	}
-	s.pool.Grow(&q.Table, q.Max)
-	s.dequeue(l, i)
-	l.running++
-	// The lane goes to the end of the turns, unless it left them.
-	if i := slices.Index(s.turns, l); i >= 0 {
-		s.turns = append(slices.Delete(s.turns, i, i+1), l)
-	}
-	q.state = running
-	s.running = append(s.running, q)
-	return true
+	s.pool.Grow(&q.Table, s.extent(q))
+	q.state, q.Slot = running, slices.Index(s.slots, false)
+	s.slots[q.Slot] = true
+	place, _ := slices.BinarySearchFunc(s.running, q, byOrder)
+	s.running = slices.Insert(s.running, place, q)
 }
 
 // take returns a block that is known to be free.

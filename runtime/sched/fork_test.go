@@ -23,7 +23,7 @@ func family(t *testing.T, s *Scheduler, key string, length, most, children int) 
 
 // play runs a round and gives every sequence with logits its next token.
 func play(s *Scheduler) Round {
-	r := s.Round(time.Time{})
+	r := s.Round()
 	for _, w := range r.Work {
 		s.Ran(w)
 		if w.Logits {
@@ -43,11 +43,11 @@ func TestFork(t *testing.T) {
 	}
 	pristine := all[1].Table.Blocks[1]
 	r := play(s)
-	if len(r.Work) != 3 || r.Work[0] != (Work{all[0], plan.KVBlock + 8, 1, 1, true}) {
+	if len(r.Work) != 3 || r.Work[0] != (Work{all[0], plan.KVBlock + 8, 1, 1, true, 0, 0}) {
 		t.Fatalf("second round %+v", r)
 	}
 	for i, c := range all[1:] {
-		if r.Work[i+1] != (Work{c, plan.KVBlock + 8, 0, 0, true}) {
+		if r.Work[i+1] != (Work{c, plan.KVBlock + 8, 0, 0, true, 0, 0}) {
 			t.Errorf("child %d starts with %+v", i, r.Work[i+1])
 		}
 	}
@@ -92,10 +92,10 @@ func TestForkLate(t *testing.T) {
 	s.End(all[0])
 	for i, c := range all[1:] {
 		r := play(s)
-		if len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 0, 0, true}) {
+		if len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 0, 0, true, 0, 0}) {
 			t.Fatalf("child %d: %+v", i, r)
 		}
-		if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 1, 1, true}) {
+		if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{c, 10, 1, 1, true, 0, 0}) {
 			t.Fatalf("child %d: %+v", i, r)
 		}
 		s.End(c)
@@ -112,7 +112,7 @@ func TestForkWithoutParent(t *testing.T) {
 	all := family(t, s, "", 10, 20, 1)
 	play(s)
 	s.End(all[0])
-	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{all[1], 0, 8, 0, false}) {
+	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{all[1], 0, 8, 0, false, 0, 0}) {
 		t.Errorf("%+v", r)
 	}
 	s.End(all[1])
@@ -181,11 +181,13 @@ func TestForkQueueTimeout(t *testing.T) {
 	s := New(Config{Seqs: 1, StepTokens: 8, MixTokens: 8, QueueTimeout: time.Second}, kv.NewPool(9))
 	all := family(t, s, "", 5, 9, 1)
 	play(s)
-	if r := s.Round(time.Unix(1e9, 0)); len(r.Expired) != 0 || len(r.Work) != 1 {
+	expired := s.Expire(time.Unix(1e9, 0))
+	if r := s.Round(); len(expired) != 0 || len(r.Work) != 1 {
 		t.Errorf("%+v", r)
 	}
 	all[1].Deadline = time.Unix(1, 0)
-	if r := s.Round(time.Unix(1e9, 0)); len(r.Expired) != 1 || r.Expired[0].Err != ErrDeadline {
+	expired = s.Expire(time.Unix(1e9, 0))
+	if r := s.Round(); len(expired) != 1 || expired[0].Err != ErrDeadline {
 		t.Errorf("%+v", r)
 	}
 }

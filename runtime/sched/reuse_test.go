@@ -31,7 +31,7 @@ func TestReuse(t *testing.T) {
 	}
 	second := add(text("a", 100, 128)) // 4 blocks, of which it finds 2; one more would be too many
 	r := play(s)
-	if len(r.Work) != 2 || r.Work[1] != (Work{second, 64, 36, 1, true}) || second.Hit != 64 || pool.Free() != 1 {
+	if len(r.Work) != 2 || r.Work[1] != (Work{second, 64, 36, 1, true, 0, 0}) || second.Hit != 64 || pool.Free() != 1 {
 		t.Fatalf("%+v, hit %d, %d free", r, second.Hit, pool.Free())
 	}
 	if b := first.Table.Blocks[1]; second.Table.Blocks[1] != b || pool.Shares(b) != 2 {
@@ -46,13 +46,13 @@ func TestReuse(t *testing.T) {
 	if pool.Free() != 6 || pool.Known() != 3 {
 		t.Fatalf("%d free, %d known", pool.Free(), pool.Known())
 	}
-	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{other, 0, 64, 1, true}) {
+	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{other, 0, 64, 1, true, 0, 0}) {
 		t.Fatalf("%+v", r)
 	}
 	s.End(other)
 	// All of its blocks are known, but the last token has to be run.
 	whole := add(text("a", 96, 97))
-	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{whole, 64, 32, 1, true}) {
+	if r := play(s); len(r.Work) != 1 || r.Work[0] != (Work{whole, 64, 32, 1, true, 0, 0}) {
 		t.Fatalf("%+v", r)
 	}
 	s.End(whole)
@@ -62,7 +62,7 @@ func TestReuse(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	add(scored)
-	if r := s.Round(time.Time{}); len(r.Work) != 1 || r.Work[0].Pos != 32 {
+	if r := s.Round(); len(r.Work) != 1 || r.Work[0].Pos != 32 {
 		t.Fatalf("%+v", r)
 	}
 	s.End(scored)

@@ -3,7 +3,8 @@ package sched
 import (
 	"cmp"
 	"slices"
-	"time"
+
+	"aquifer/runtime/kv"
 )
 
 // Work is the share of one sequence in a step: its tokens Pos..Pos+N-1. A child whose prompt its parent has run starts
@@ -12,7 +13,9 @@ type Work struct {
 	Seq    *Seq
 	Pos, N int
 	Rows   int  // how many of them need logits, counted from the last
-	Logits bool // these are its last known tokens, so the next one is to be chosen
+	Logits bool // its last known token is among them, so the next one is to be chosen
+	Draft  int  // how many of the N are not known, but the first of the proposed ones
+	Again  int  // how many of the N have been run before
 }
 
 // Expired is a sequence that was removed because its time is over.
@@ -26,17 +29,16 @@ type Copy struct{ Dst, Src int32 }
 
 // Round is a step to run. Its slices are valid until the next call of Round.
 type Round struct {
-	Copies  []Copy // to be made before the step, in this order
-	Work    []Work // single tokens first; empty if nothing can run
-	Expired []Expired
+	Copies []Copy // to be made before the step, in this order
+	Work   []Work // single tokens first; empty if nothing can run
 }
 
-// Round removes the sequences whose time is over, admits waiting ones and makes up the next step. When the step has
-// run, the caller calls Ran for each Work and then, for those with Logits, Append or End. While a sequence waits,
-// Work is never empty.
-func (s *Scheduler) Round(now time.Time) Round {
-	s.out.Work, s.out.Expired = s.out.Work[:0], s.out.Expired[:0]
-	s.expire(now)
+// Round admits waiting sequences and makes up the next step. When the step has
+// run, the caller calls Ran for each Work and then, for those with Logits, Append or End; Accept comes before, for every
+// proposed token that turned out to be the next. While a sequence waits, Work is never empty.
+func (s *Scheduler) Round() Round {
+	s.out.Work = s.out.Work[:0]
+	s.supply()
 	s.admit()
 	s.share()
 	for _, q := range s.running {
@@ -52,7 +54,11 @@ func (s *Scheduler) Round(now time.Time) Round {
 }
 
 func (s *Scheduler) emit(q *Seq) {
-	s.out.Work = append(s.out.Work, Work{Seq: q, Pos: q.done, N: q.grant, Rows: q.rows(q.grant), Logits: q.grant == q.left()})
+	n := q.grant + q.tried
+	s.out.Work = append(s.out.Work, Work{
+		Seq: q, Pos: q.done, N: n, Draft: q.tried, Rows: q.rows(n), Logits: q.grant == q.left(), Again: max(min(q.ran-q.done, n), 0),
+	})
+	q.Draft = 0
 }
 
 // share sets the grants of all running sequences and collects those with prompts in s.prompts.
@@ -61,6 +67,7 @@ func (s *Scheduler) share() {
 	s.prompts, s.claims = s.prompts[:0], s.claims[:0]
 	single := 0
 	for _, q := range s.running {
+		q.tried = 0
 		switch q.left() {
 		case 0: // its next token is not known yet
 			q.grant = 0
@@ -70,6 +77,10 @@ func (s *Scheduler) share() {
 		default:
 			s.prompts = append(s.prompts, q)
 		}
+	}
+	if len(s.prompts) == 0 {
+		s.speculate(s.cfg.StepTokens - single)
+		return
 	}
 	s.bound()
 	// StepTokens is at least Seqs, so there is a token for every prompt.
@@ -127,6 +138,18 @@ func (s *Scheduler) bound() {
 		}
 		if q.done < q.Cut {
 			q.most = min(q.most, q.Cut-q.done)
+		}
+	}
+}
+
+// speculate grants proposed tokens what a step without prompts has left over; tokens is how many.
+func (s *Scheduler) speculate(tokens int) {
+	outputs := s.cfg.Outputs - len(s.running)
+	for _, q := range s.running {
+		if q.left() == 1 && len(q.children) == 0 {
+			q.tried = max(min(q.Draft, q.Max-q.Len-1, len(q.Table.Blocks)*kv.BlockSize-q.Len, tokens, outputs), 0)
+			tokens -= q.tried
+			outputs -= q.tried
 		}
 	}
 }

@@ -2,13 +2,17 @@
 // goroutines, no clock (the time is an argument), no tokens and no device. The engine calls it under one lock. The
 // package imports runtime/kv, nothing else of ours.
 //
-// Admission. A waiting sequence starts when a slot is free and the KV blocks for its whole possible length are: they
-// are reserved at once, so a sequence that has started never waits for memory and no two can block each other. The
-// alternative, to start on credit and to recompute a victim when memory runs out, would fill the cache better, but
-// its recomputed keys and values pass through prefill kernels instead of decode kernels, and an answer would come to
-// depend on the others. Keys (API clients) take turns; within a key the order is first come, first served. A
-// sequence at the head that does not fit yet is not overtaken, so a large one starts as soon as enough others have
-// ended.
+// Admission. A waiting sequence starts when a slot is free and the KV blocks it needs are. By default those are the blocks
+// for its whole possible length: they are reserved at once, so a sequence that has started never waits for memory. Keys
+// (API clients) take turns; within a key the order is first come, first served. A sequence at the head that does not fit yet
+// is not overtaken, so a large one starts as soon as enough others have ended.
+//
+// Credit. With Config.Credit a sequence starts with blocks for what is known of it and a little more, and gets others as it
+// grows. That fills the memory better, since most answers end long before they must. When it is short, the sequence that was
+// admitted last gives its blocks back and waits (credit.go). It starts again before any other does, finds of its text what has
+// not been overwritten, and runs the rest anew. The oldest sequence can take from all others, so it always ends, then the
+// next does: none waits for ever. What is run anew passes through other kernels than the first time, so the caller must
+// be sure that this makes no difference.
 //
 // Batching. Every started sequence moves on in every step. Those with a single token left to run (the usual decode)
 // get it first. The rest of the step's tokens go to prompts: one token each, then equal shares for the keys, and
@@ -27,6 +31,10 @@
 // writes to it. Blocks that waiting children hold could keep all others from starting for ever, and them from being
 // freed; so when nothing runs and the sequence whose turn it is does not fit, a child that does may overtake it. One
 // always fits: it needs no more than its parent had.
+//
+// Drafts. A caller may propose how a sequence goes on (Seq.Draft). Steps without prompts take the proposed tokens along
+// behind its last known one, as far as there are tokens and outputs; what the logits behind each say decides which of them
+// become known (Accept). The cache holds the others as well then, at positions that the next tokens write to again.
 //
 // Outputs. A device selects at most Config.Outputs rows of a step for logits. Each running sequence owns one of them; a
 // prompt whose scores are wanted (Seq.Rows) owns an equal share of the others besides, and gets no more tokens in a step
@@ -58,6 +66,7 @@ type Config struct {
 	Outputs      int           // rows of a step that may be selected for logits, at least Seqs; 0 means Seqs
 	Queue        int           // sequences that may wait when all slots are taken; children don't count
 	QueueTimeout time.Duration // longest wait; 0 means no limit
+	Credit       bool          // start sequences without blocks for all of their length
 }
 
 // Seq is one sequence. The caller fills in the first fields before Add and then leaves it to the scheduler.
@@ -67,6 +76,7 @@ type Seq struct {
 	Max      int       // tokens it may grow to
 	Rows     int       // how many of its first Len tokens need logits, counted from the last; 0 means that one only
 	Cut      int       // no step has tokens on both sides of this position; 0 for none
+	Draft    int       // tokens proposed for the next round, which sets it to 0
 	Deadline time.Time // it is expired from then on, waiting or running; zero means none
 	Apart    bool      // a child that runs its prompt itself
 	Turns    bool      // it may be rewound; not for one with children but those apart
@@ -76,6 +86,7 @@ type Seq struct {
 	// under them. The caller appends to it as the text grows; nil finds nothing and makes nothing known.
 	Chain []kv.Hash
 	Hit   int // tokens of the prompt that were found when it started
+	Slot  int // while it runs, its place among Config.Seqs
 
 	Table kv.Table // blocks for Max positions while it runs; of a waiting child, those of the prompt
 
@@ -85,13 +96,17 @@ type Seq struct {
 	from  int       // the first token that needs logits
 	until time.Time // end of the wait, zero for none
 	most  int       // tokens that the outputs of the round being made allow it
-	grant int       // tokens in that round
+	grant int       // known tokens in that round
+	tried int       // proposed ones
 
 	child    bool
 	parent   *Seq    // whose prompt it waits for; nil when it may start
 	children []*Seq  // that wait for its prompt
 	spare    []int32 // blocks it holds besides those of the table
 	forked   bool    // its prompt was run by its parent, and the token behind is not known yet
+
+	order int64 // of its first admission
+	ran   int   // tokens that have been run before it had to give its blocks back
 
 	published int // blocks of the table whose contents were made known, or found
 }
@@ -102,10 +117,14 @@ const (
 	idle state = iota // before Add, after the end
 	waiting
 	running
+	paused // had to give its blocks back
 )
 
-// Running reports whether the sequence has been admitted and has not ended.
+// Running reports whether the sequence has been admitted, holds its blocks and has not ended.
 func (s *Seq) Running() bool { return s.state == running }
+
+// Done returns how many of its tokens have been run or were found.
+func (s *Seq) Done() int { return s.done }
 
 // left returns the number of known tokens that still have to be run.
 func (s *Seq) left() int { return s.Len - s.done }
@@ -117,7 +136,7 @@ func (s *Seq) rows(n int) int { return max(s.done+n-max(s.done, s.from), 0) }
 type lane struct {
 	key     string
 	waiting []*Seq // first come first
-	running int
+	running int    // those that are paused included
 
 	round uint64 // in which want and share are meant
 	want  int    // prompt tokens
@@ -132,12 +151,17 @@ type Scheduler struct {
 	turns   []*lane          // those with waiting ones, the next to be served first
 	waiting int
 	brood   int    // children among the waiting
-	running []*Seq // in order of admission
+	running []*Seq // in order of first admission
+	paused  []*Seq // likewise
+	pauses  int64  // since the start
+	admits  int64  // likewise, without those that start again
+	slots   []bool // taken
 	copies  []Copy // to be made before the next step
 
 	round   uint64
 	prompts []*Seq  // scratch of share
 	claims  []*lane // likewise
+	expired []Expired
 	out     Round
 }
 
@@ -150,18 +174,24 @@ func New(cfg Config, pool *kv.Pool) *Scheduler {
 		cfg.QueueTimeout < 0 {
 		panic(fmt.Sprintf("sched: invalid limits %+v", cfg))
 	}
-	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}}
+	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}, slots: make([]bool, cfg.Seqs)}
 }
 
-// Waiting returns the number of sequences that have not been admitted.
-func (s *Scheduler) Waiting() int { return s.waiting }
+// Waiting returns the number of sequences that wait for their first step, or for memory to go on.
+func (s *Scheduler) Waiting() int { return s.waiting + len(s.paused) }
 
-// Running returns the number of admitted sequences.
+// Running returns the number of admitted sequences that have not had to give their blocks back.
 func (s *Scheduler) Running() int { return len(s.running) }
+
+// Pauses returns how often a sequence had to give its blocks back.
+func (s *Scheduler) Pauses() int64 { return s.pauses }
 
 // All calls f for every sequence, running or waiting.
 func (s *Scheduler) All(f func(*Seq)) {
 	for _, q := range s.running {
+		f(q)
+	}
+	for _, q := range s.paused {
 		f(q)
 	}
 	for _, l := range s.turns {
@@ -186,7 +216,7 @@ func (s *Scheduler) Add(q *Seq, now time.Time, children ...*Seq) error {
 			return fmt.Errorf("sched: a sequence of %d to %d tokens cannot be a child of one of %d to %d", c.Len, c.Max, q.Len, q.Max)
 		}
 	}
-	if s.waiting-s.brood-(s.cfg.Seqs-len(s.running)) >= s.cfg.Queue {
+	if s.waiting-s.brood-max(s.cfg.Seqs-len(s.running)-len(s.paused), 0) >= s.cfg.Queue {
 		return ErrFull
 	}
 	s.enqueue(q)
@@ -236,7 +266,7 @@ func (s *Scheduler) enqueue(q *Seq) {
 	l.waiting = append(l.waiting, q)
 	s.waiting++
 	q.state, q.lane, q.done, q.from, q.until = waiting, l, 0, q.Len-max(q.Rows, 1), time.Time{}
-	q.child, q.parent, q.children, q.forked, q.Hit, q.published = false, nil, nil, false, 0, 0
+	q.child, q.parent, q.children, q.forked, q.Hit, q.published, q.ran = false, nil, nil, false, 0, 0, 0
 }
 
 // Ran records that a share of the last round has been run. It does nothing if the sequence has ended since.
@@ -245,7 +275,7 @@ func (s *Scheduler) Ran(w Work) {
 	if q.state != running {
 		return
 	}
-	q.done += w.N
+	q.done += w.N - w.Draft
 	if !q.Turns {
 		s.publish(q)
 	}
@@ -261,6 +291,21 @@ func (s *Scheduler) Append(q *Seq) {
 	}
 	q.Len++
 	q.forked = false
+}
+
+// Accept records that a running sequence, all of whose tokens have been run, got one more, which was run as a proposed one.
+func (s *Scheduler) Accept(q *Seq) {
+	s.Append(q)
+	q.done++
+}
+
+// Singles calls f for every running sequence that has a single token left to run: those that may propose more.
+func (s *Scheduler) Singles(f func(*Seq)) {
+	for _, q := range s.running {
+		if q.left() == 1 && len(q.children) == 0 {
+			f(q)
+		}
+	}
 }
 
 // publish makes known what the full blocks of a sequence hold.
@@ -285,7 +330,7 @@ func (s *Scheduler) Rewind(q *Seq) {
 		q.Table.Blocks[i] = b
 	}
 	q.spare = nil
-	q.done, q.from, q.published, q.Chain, q.Turns = 0, q.Len-1, 0, nil, false
+	q.done, q.from, q.published, q.Chain, q.Turns, q.ran = 0, q.Len-1, 0, nil, false, q.done
 }
 
 // End removes a sequence, waiting or running, and frees its blocks. It does nothing if the sequence has ended. Children
@@ -298,10 +343,12 @@ func (s *Scheduler) End(q *Seq) {
 	case waiting:
 		s.dequeue(l, slices.Index(l.waiting, q))
 	case running:
-		i := slices.Index(s.running, q)
-		s.running = slices.Delete(s.running, i, i+1)
+		s.leave(q)
 		l.running--
-		s.publish(q)
+	case paused:
+		i := slices.Index(s.paused, q)
+		s.paused = slices.Delete(s.paused, i, i+1)
+		l.running--
 	}
 	s.pool.Drop(&q.Table)
 	s.dropSpare(q)
@@ -314,6 +361,14 @@ func (s *Scheduler) End(q *Seq) {
 	if l.running == 0 && len(l.waiting) == 0 {
 		delete(s.lanes, l.key)
 	}
+}
+
+// leave takes a sequence out of the running ones.
+func (s *Scheduler) leave(q *Seq) {
+	i := slices.Index(s.running, q)
+	s.running = slices.Delete(s.running, i, i+1)
+	s.slots[q.Slot] = false
+	s.publish(q)
 }
 
 // dequeue takes the i-th waiting sequence out of a lane.
@@ -329,18 +384,22 @@ func (s *Scheduler) dequeue(l *lane, i int) {
 	}
 }
 
-// expire moves sequences past their time to s.out.Expired.
-func (s *Scheduler) expire(now time.Time) {
+// Expire removes the sequences whose time is over and returns them. The caller calls it before each Round and ends what
+// belongs to them first: a child whose parent is gone could start in that round otherwise. The result is valid until the
+// next call.
+func (s *Scheduler) Expire(now time.Time) []Expired {
+	s.expired = s.expired[:0]
 	past := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	s.All(func(q *Seq) {
 		switch {
 		case past(q.Deadline):
-			s.out.Expired = append(s.out.Expired, Expired{q, ErrDeadline})
+			s.expired = append(s.expired, Expired{q, ErrDeadline})
 		case q.state == waiting && past(q.until):
-			s.out.Expired = append(s.out.Expired, Expired{q, ErrQueueTimeout})
+			s.expired = append(s.expired, Expired{q, ErrQueueTimeout})
 		}
 	})
-	for _, e := range s.out.Expired {
+	for _, e := range s.expired {
 		s.End(e.Seq)
 	}
+	return s.expired
 }

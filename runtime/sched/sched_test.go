@@ -118,7 +118,7 @@ func TestKeysShareSteps(t *testing.T) {
 	for _, key := range []string{"a", "a", "a", "b"} {
 		m.add(key, 5000, 1, 1, 0)
 	}
-	r := m.s.Round(m.now)
+	r := m.s.Round()
 	keys := map[string]int{}
 	for _, w := range r.Work {
 		keys[w.Seq.Key] += w.N
@@ -139,14 +139,14 @@ func TestRanAfterEnd(t *testing.T) {
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	old := s.Round(time.Time{}).Work[0]
+	old := s.Round().Work[0]
 	s.End(q)
 	s.Ran(old)
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	s.Ran(old)
-	if w := s.Round(time.Time{}).Work; len(w) != 1 || w[0].Pos != 0 || w[0].N != 4 {
+	if w := s.Round().Work; len(w) != 1 || w[0].Pos != 0 || w[0].N != 4 {
 		t.Errorf("work %+v", w)
 	}
 }
@@ -158,7 +158,7 @@ func TestDecodeFirst(t *testing.T) {
 	m.add("", 1, 50, 50, 0)
 	m.round(nil)
 	m.add("", 80, 1, 1, 0)
-	r := m.s.Round(m.now)
+	r := m.s.Round()
 	if len(r.Work) != 3 || r.Work[0].N != 1 || r.Work[1].N != 1 || r.Work[2].N != 10 {
 		t.Errorf("work %+v", r.Work)
 	}
@@ -215,11 +215,11 @@ func TestTimes(t *testing.T) {
 
 func TestAppendMisuse(t *testing.T) {
 	for name, f := range map[string]func(s *Scheduler, q *Seq){
-		"not run yet": func(s *Scheduler, q *Seq) { s.Round(time.Time{}); s.Append(q) },
+		"not run yet": func(s *Scheduler, q *Seq) { s.Round(); s.Append(q) },
 		"waiting":     func(s *Scheduler, q *Seq) { s.Append(q) },
 		"past max": func(s *Scheduler, q *Seq) {
 			for range 3 {
-				s.Ran(s.Round(time.Time{}).Work[0])
+				s.Ran(s.Round().Work[0])
 				s.Append(q)
 			}
 		},
@@ -249,9 +249,8 @@ func TestNoAllocation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	now := time.Unix(5, 0)
 	round := func() {
-		for _, w := range s.Round(now).Work {
+		for _, w := range s.Round().Work {
 			s.Ran(w)
 			if w.Logits {
 				s.Append(w.Seq)
@@ -273,9 +272,8 @@ func BenchmarkRound(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	now := time.Unix(5, 0)
 	for b.Loop() {
-		for _, w := range s.Round(now).Work {
+		for _, w := range s.Round().Work {
 			s.Ran(w)
 			if w.Logits && w.Seq.Len < w.Seq.Max {
 				s.Append(w.Seq)
@@ -292,7 +290,7 @@ func TestScored(t *testing.T) {
 	answer, scored, other := &Seq{Len: 1, Max: 200}, &Seq{Len: 100, Max: 100, Rows: 50}, &Seq{Len: 100, Max: 100, Rows: 100}
 	round := func(want map[*Seq]Work) {
 		t.Helper()
-		work := s.Round(now).Work
+		work := s.Round().Work
 		if len(work) != len(want) {
 			t.Fatalf("%d sequences in the round, want %d", len(work), len(want))
 		}
@@ -329,31 +327,31 @@ func TestRewind(t *testing.T) {
 	if err := s.Add(q, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	step := func(pos, n, rows int, logits bool) {
+	step := func(pos, n, rows int, logits bool, again int) {
 		t.Helper()
-		r := s.Round(time.Time{})
-		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits}) {
+		r := s.Round()
+		if len(r.Work) != 1 || r.Work[0] != (Work{q, pos, n, rows, logits, 0, again}) {
 			t.Fatalf("work %+v", r.Work)
 		}
 		s.Ran(r.Work[0])
 	}
-	step(0, 16, 0, false)
-	step(16, 4, 1, true)
+	step(0, 16, 0, false, 0)
+	step(16, 4, 1, true, 0)
 	s.Append(q)
-	step(20, 1, 1, true)
+	step(20, 1, 1, true, 0)
 	s.Append(q)
 	free := pool.Free()
 	s.Rewind(q)
-	step(0, 16, 0, false)
-	step(16, 6, 1, true)
+	step(0, 16, 0, false, 16)
+	step(16, 6, 1, true, 5)
 	s.Append(q)
-	step(22, 1, 1, true)
+	step(22, 1, 1, true, 0)
 	if pool.Free() != free {
 		t.Errorf("%d blocks are free, %d were", pool.Free(), free)
 	}
 	s.End(q)
 	s.Rewind(q)
-	if r := s.Round(time.Time{}); len(r.Work) != 0 || pool.Free() != 8 {
+	if r := s.Round(); len(r.Work) != 0 || pool.Free() != 8 {
 		t.Errorf("work %+v behind the end", r.Work)
 	}
 }
@@ -369,7 +367,7 @@ func TestCut(t *testing.T) {
 	}
 	var got []int
 	for range 3 {
-		for _, w := range s.Round(time.Time{}).Work {
+		for _, w := range s.Round().Work {
 			if w.Seq == a {
 				got = append(got, w.N)
 			} else {

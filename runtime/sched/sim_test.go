@@ -20,6 +20,7 @@ type client struct {
 	admitted     int // round of admission, -1 before
 	ran          int // tokens run, counted here
 	scored       int // rows of its prompt, likewise
+	base         int // the first token that needs logits
 	text         []int32
 	child        bool
 	long         bool // what it caches is of the other kind
@@ -55,6 +56,11 @@ type sim struct {
 	trunks   int                           // texts that prompts begin with; 0 means that all differ
 	hits     int                           // tokens found in the cache
 	turned   int
+	draft    func() int // Seq.Draft of running clients; nil means 0
+	again    int        // tokens that were run once more
+	resumed  int        // sequences that started again
+	drafted  int        // proposed tokens that were run
+	accepted int
 }
 
 func newSim(t *testing.T, cfg Config, blocks int) *sim {
@@ -91,18 +97,22 @@ func (m *sim) addFamily(key string, prompt, extra, stop int, deadline time.Durat
 		if m.rows != nil && i == 0 && children == 0 {
 			c.Rows = m.rows(prompt)
 		}
+		c.base = prompt - max(c.Rows, 1)
 		if deadline > 0 {
 			c.Deadline = m.now.Add(deadline)
 		}
 		all, seqs = append(all, c), append(seqs, &c.Seq)
 	}
-	waiting := 0
+	waiting, paused := 0, 0
 	for _, c := range m.live {
-		if !c.Running() && !c.child {
+		switch {
+		case c.state == 3:
+			paused++
+		case !c.Running() && !c.child:
 			waiting++
 		}
 	}
-	full := waiting-(m.cfg.Seqs-m.s.Running()) >= m.cfg.Queue
+	full := waiting-max(m.cfg.Seqs-m.s.Running()-paused, 0) >= m.cfg.Queue
 	switch err := m.s.Add(seqs[0], m.now, seqs[1:]...); {
 	case full && err == ErrFull:
 		m.refused++
@@ -161,8 +171,16 @@ func (m *sim) round(between func()) {
 	t := m.t
 	t.Helper()
 	m.rounds++
-	r := m.s.Round(m.now)
-	for _, e := range r.Expired {
+	if m.draft != nil {
+		m.s.Singles(func(q *Seq) {
+			if q.Draft = m.draft(); q.Turns {
+				q.Draft = min(q.Draft, m.longFrom-q.Len)
+			}
+		})
+	}
+	expired := m.s.Expire(m.now)
+	r := m.s.Round()
+	for _, e := range expired {
 		c := m.live[e.Seq]
 		late := !e.Seq.Deadline.IsZero() && !m.now.Before(e.Seq.Deadline)
 		waited := c.admitted < 0 && !c.child && m.cfg.QueueTimeout > 0 && m.now.Sub(c.added) >= m.cfg.QueueTimeout
@@ -173,6 +191,7 @@ func (m *sim) round(between func()) {
 		m.expired++
 	}
 	m.checkAccount()
+	m.checkPaused()
 	for q, c := range m.live {
 		if !q.Deadline.IsZero() && !m.now.Before(q.Deadline) {
 			t.Fatalf("sequence %d is past its deadline", c.number)
@@ -211,10 +230,10 @@ func (m *sim) round(between func()) {
 		}
 		if w.N == 0 {
 			c.scored++
-		} else if c.ran < c.prompt {
-			c.scored += w.Rows
+		} else {
+			c.scored += m.wanted(w.Seq, w.Pos, min(w.N, c.prompt-w.Pos))
 		}
-		c.ran += w.N
+		c.ran += w.N - w.Draft
 		if !w.Logits {
 			continue
 		}
@@ -227,6 +246,13 @@ func (m *sim) round(between func()) {
 			m.ended++
 			continue
 		}
+		// Some of the proposed tokens are right, and the text ends within them or goes on.
+		for right := m.token % (w.Draft + 1); right > 0 && c.Len < c.stop; right-- {
+			m.s.Accept(w.Seq)
+			c.text = append(c.text, m.guess(w.Seq, c.Len-1))
+			c.ran++
+			m.accepted++
+		}
 		m.s.Append(w.Seq)
 		c.text = append(c.text, m.fresh())
 		if c.Chain != nil {
@@ -234,7 +260,7 @@ func (m *sim) round(between func()) {
 		}
 		if c.Turns && c.Len == m.longFrom+1 {
 			m.s.Rewind(w.Seq)
-			c.long, c.ran, c.prompt, c.Rows, c.scored = true, 0, c.Len, 0, 0
+			c.long, c.ran, c.prompt, c.Rows, c.scored, c.base = true, 0, c.Len, 0, 0, c.Len-1
 			if m.trunks > 0 {
 				c.Chain = c.chain(nil)
 			}
@@ -242,6 +268,9 @@ func (m *sim) round(between func()) {
 		}
 	}
 }
+
+// guess is the token that is proposed for a position.
+func (m *sim) guess(q *Seq, pos int) int32 { return int32(-1e6) - int32(m.live[q].number*1000+pos) }
 
 // run plays the device: it makes the copies, then checks for each sequence that what lies before its tokens is its own
 // text, and that nobody else holds the blocks it writes.
@@ -270,7 +299,11 @@ func (m *sim) run(r Round) {
 			if n := m.pool.Shares(b); n != 1 || m.pool.Published(b) {
 				m.t.Fatalf("sequence %d writes block %d, which %d tables hold, published %v", c.number, b, n, m.pool.Published(b))
 			}
-			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, c.text[pos]}
+			token := m.guess(w.Seq, pos)
+			if pos < w.Seq.Len {
+				token = c.text[pos]
+			}
+			block(b)[pos%plan.KVBlock] = cell{c.Key, c.long, token}
 		}
 	}
 }
@@ -288,11 +321,11 @@ func (m *sim) checkAccount() {
 			tables = append(tables, &q.Table)
 			continue
 		}
-		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.Hit/plan.KVBlock) {
+		if n := len(q.spare); n > 0 && len(q.children) == 0 && (!q.Turns || n != q.published) {
 			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
-		if len(q.Table.Blocks) != kv.Blocks(q.Max) {
+		if n := len(q.Table.Blocks); n > kv.Blocks(q.Max) || n < kv.Blocks(q.Len) || !m.cfg.Credit && n < kv.Blocks(q.Max) {
 			m.t.Fatalf("sequence %d of %d tokens holds %d blocks", c.number, q.Max, len(q.Table.Blocks))
 		}
 		tables = append(tables, &q.Table)
@@ -306,13 +339,32 @@ func (m *sim) checkAccount() {
 	}
 }
 
+// checkPaused: of the sequences that have started, those run that were admitted first, and so the first of them always.
+func (m *sim) checkPaused() {
+	m.t.Helper()
+	youngest, oldest := int64(0), int64(1<<62)
+	for q := range m.live {
+		switch {
+		case q.state == 3 && !m.cfg.Credit || q.state == 3 && (len(q.Table.Blocks) > 0 || len(q.spare) > 0):
+			m.t.Fatalf("a paused sequence: %+v", q)
+		case q.state == 3:
+			oldest = min(oldest, q.order)
+		case q.Running():
+			youngest = max(youngest, q.order)
+		}
+	}
+	if oldest < youngest {
+		m.t.Fatalf("sequence %d is paused and %d runs", oldest, youngest)
+	}
+}
+
 func (m *sim) checkWork(work []Work) {
 	t := m.t
 	t.Helper()
 	if len(work) == 0 && m.s.Waiting() > 0 {
 		t.Fatalf("nothing runs although %d wait", m.s.Waiting())
 	}
-	total, single, prompts, partial, outputs, scored := 0, 0, 0, 0, 0, 0
+	total, single, prompts, partial, outputs, scored, drafts := 0, 0, 0, 0, 0, 0, 0
 	for _, w := range work {
 		if w.Seq.Len-w.Pos > 1 && m.wanted(w.Seq, w.Pos, w.Seq.Len-w.Pos) > 1 {
 			scored++
@@ -331,13 +383,23 @@ func (m *sim) checkWork(work []Work) {
 		} else if c.ran == 0 && w.Pos > 0 && w.Pos == w.Seq.Hit && w.Pos%plan.KVBlock == 0 && w.Pos <= c.prompt-max(c.Rows, 1) {
 			c.ran = w.Pos
 			m.hits += w.Pos
+		} else if m.cfg.Credit && w.Pos != c.ran && w.Seq.ran > 0 && w.Pos%plan.KVBlock == 0 {
+			// It was paused. What it has got it is not asked for again; others may have run more of its text meanwhile.
+			c.base, c.ran = max(c.base, c.ran), w.Pos
+			m.resumed++
 		}
-		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N > w.Seq.Len || w.Logits != (w.Pos+w.N == w.Seq.Len) {
+		m.again += w.Again
+		if w.Pos != c.ran || w.N < 1 && (!c.child || c.ran != c.prompt) || w.Pos+w.N-w.Draft > w.Seq.Len ||
+			w.Logits != (w.Pos+w.N-w.Draft == w.Seq.Len) {
 			t.Fatalf("sequence %d has %d of %d tokens: work %+v", c.number, c.ran, w.Seq.Len, w)
 		}
 		if rows := m.wanted(w.Seq, w.Pos, w.N); w.Rows != rows {
 			t.Fatalf("work %+v of sequence %d with %d tokens of prompt, %d scored: want %d rows", w, c.number, c.prompt, c.Rows, rows)
 		}
+		if w.Draft > 0 && (w.N != 1+w.Draft || w.Pos+w.N >= w.Seq.Max || m.draft == nil) {
+			t.Fatalf("sequence %d of %d to %d tokens: work %+v", c.number, w.Seq.Len, w.Seq.Max, w)
+		}
+		drafts += w.Draft
 		total += w.N
 		outputs += w.Rows
 		if w.N == 0 {
@@ -364,8 +426,11 @@ func (m *sim) checkWork(work []Work) {
 	if outputs > m.outputs() {
 		t.Fatalf("%d rows of logits in a step of at most %d", outputs, m.outputs())
 	}
+	if m.drafted += drafts; drafts > 0 && prompts > 0 {
+		t.Fatalf("%d proposed tokens beside %d prompts", drafts, prompts)
+	}
 	limit := m.cfg.StepTokens
-	if single > 0 {
+	if single > 0 && prompts > 0 {
 		limit = min(limit, single+max(m.cfg.MixTokens, prompts))
 	}
 	if total > limit {
@@ -383,7 +448,7 @@ func (m *sim) outputs() int { return max(m.cfg.Outputs, m.cfg.Seqs) }
 func (m *sim) wanted(q *Seq, pos, n int) int {
 	rows := 0
 	for i := pos; i < pos+n; i++ {
-		if i >= m.live[q].prompt-max(q.Rows, 1) {
+		if i >= m.live[q].base {
 			rows++
 		}
 	}
@@ -410,8 +475,8 @@ func (m *sim) drain(limit int) {
 
 // TestRandomArrivals runs thousands of sequences of all kinds through many configurations.
 func TestRandomArrivals(t *testing.T) {
-	arrivals, forks, copies, hits, turned := 0, 0, 0, 0, 0
-	for seed := range uint64(40) {
+	arrivals, forks, copies, hits, turned, drafted, accepted, again, resumed := 0, 0, 0, 0, 0, 0, 0, 0, 0
+	for seed := range uint64(80) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{Seqs: 1 + rng.IntN(8), Queue: rng.IntN(20)}
 		cfg.StepTokens = cfg.Seqs + rng.IntN(100)
@@ -420,8 +485,9 @@ func TestRandomArrivals(t *testing.T) {
 			cfg.QueueTimeout = time.Duration(1+rng.IntN(500)) * 10 * time.Millisecond
 		}
 		blocks := 8 + rng.IntN(60)
-		scores, families := seed%2 == 1, seed%3 > 0
-		if scores {
+		scores, families, drafts := seed%2 == 1, seed%3 > 0, seed%4 < 2
+		cfg.Credit = seed >= 40
+		if scores || drafts {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
 		m := newSim(t, cfg, blocks)
@@ -430,6 +496,9 @@ func TestRandomArrivals(t *testing.T) {
 				return 0
 			}
 			return rng.IntN(prompt + 1)
+		}
+		if drafts {
+			m.draft = func() int { return rng.IntN(12) }
 		}
 		m.trunks = int(seed % 5)
 		if seed%4 == 3 {
@@ -440,6 +509,9 @@ func TestRandomArrivals(t *testing.T) {
 			for range rng.IntN(3) {
 				prompt := 1 + rng.IntN(rng.IntN(120)+1)
 				extra := rng.IntN(100)
+				if cfg.Credit {
+					extra = rng.IntN(min(400, blocks*plan.KVBlock-160))
+				}
 				var deadline time.Duration
 				if rng.IntN(10) == 0 {
 					deadline = time.Duration(1+rng.IntN(2000)) * time.Millisecond
@@ -449,7 +521,7 @@ func TestRandomArrivals(t *testing.T) {
 				if families && rng.IntN(3) == 0 && Together(prompt+extra) <= blocks {
 					children = 1 + rng.IntN(6)
 				}
-				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(100), deadline, children, rng.IntN(10) == 0)...)
+				clients = append(clients, m.addFamily(key, prompt, extra, rng.IntN(extra+1), deadline, children, rng.IntN(10) == 0)...)
 			}
 			m.round(func() {
 				if len(clients) > 0 && rng.IntN(4) == 0 {
@@ -466,9 +538,17 @@ func TestRandomArrivals(t *testing.T) {
 		copies += m.copies
 		hits += m.hits
 		turned += m.turned
+		drafted += m.drafted
+		accepted += m.accepted
+		again += m.again
+		resumed += m.resumed
 	}
-	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 {
-		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned", arrivals, forks, copies, hits, turned)
+	if again < 10000 || resumed < 100 {
+		t.Errorf("only %d sequences started again, with %d tokens", resumed, again)
+	}
+	if arrivals < 5000 || forks < 400 || copies < 400 || hits < 8000 || turned < 100 || drafted < 10000 || accepted < 4000 {
+		t.Errorf("only %d arrivals, %d forks, %d copies, %d tokens found, %d turned, %d proposed, %d accepted",
+			arrivals, forks, copies, hits, turned, drafted, accepted)
 	}
 }
 
@@ -491,9 +571,13 @@ func FuzzSched(f *testing.F) {
 		cfg.MixTokens, cfg.Queue = 1+next(), next()%32
 		blocks := 16 + next()
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
+		cfg.Credit = blocks%5 < 2
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
 		m.trunks, m.longFrom = blocks%3, blocks%7*20
+		if blocks%2 == 0 {
+			m.draft = func() int { return m.token % 9 }
+		}
 		var clients []*client
 		for len(data) > 0 {
 			switch next() % 4 {

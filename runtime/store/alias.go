@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"regexp"
 
 	"aquifer/runtime/vfs"
@@ -46,10 +47,10 @@ func (s *Store) Aliases() (map[string]string, error) {
 	}
 	var in aliasJSON
 	if err := json.Unmarshal(text, &in); err != nil {
-		return nil, fmt.Errorf("%s: %w", aliasFile, err)
+		return nil, fmt.Errorf("the names in %s can't be read (%w): repair or delete the file", filepath.Join(s.cfg.Own, aliasFile), err)
 	}
 	if in.Version != 1 {
-		return nil, fmt.Errorf("%s: version %d is newer than this program", aliasFile, in.Version)
+		return nil, fmt.Errorf("%s has version %d, which is newer than this program", filepath.Join(s.cfg.Own, aliasFile), in.Version)
 	}
 	if in.Aliases == nil {
 		in.Aliases = map[string]string{}

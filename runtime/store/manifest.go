@@ -69,7 +69,7 @@ func decodeManifest(text []byte) (m Manifest, err error) {
 		return m, err
 	}
 	if in.Version != 1 {
-		return m, fmt.Errorf("version %d", in.Version)
+		return m, fmt.Errorf("version %d is newer than this program", in.Version)
 	}
 	m.Revision, m.Source = in.Revision, in.Source
 	for _, f := range in.Files {
@@ -78,7 +78,7 @@ func decodeManifest(text []byte) (m Manifest, err error) {
 			return m, err
 		}
 		if f.Size < 0 {
-			return m, fmt.Errorf("%s: size %d", f.Path, f.Size)
+			return m, fmt.Errorf("%s: %d bytes, which no file has", f.Path, f.Size)
 		}
 		m.Files = append(m.Files, File{f.Path, d, f.Size})
 	}

@@ -68,7 +68,7 @@ func (s *Store) Snapshot(r Repo, c Commit) (Snapshot, error) {
 		return m, err
 	}
 	if !info.IsDir() {
-		return m, fmt.Errorf("%s: not a folder", snapshotPath(r, c))
+		return m, fmt.Errorf("%s is not a folder, which a snapshot must be", s.path(snapshotPath(r, c)))
 	}
 	m.Modified = info.ModTime()
 	if m.Files, err = s.walk(r, snapshotPath(r, c), ""); err != nil {
@@ -128,7 +128,7 @@ func (s *Store) walk(r Repo, root, below string) ([]SnapshotFile, error) {
 			f.Digest, _ = ParseDigest(path.Base(target))
 		}
 		if files = append(files, f); len(files) > maxSnapshot {
-			return nil, fmt.Errorf("%s: more than %d files", root, maxSnapshot)
+			return nil, fmt.Errorf("%s has more than %d files, which no model has", s.path(root), maxSnapshot)
 		}
 	}
 	return files, nil

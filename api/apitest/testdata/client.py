@@ -68,7 +68,7 @@ check([m.id for m in models] == ["org/tiny"] and models[0].owned_by and models[0
 check(client.models.retrieve("org/tiny").id == "org/tiny", "retrieve")
 
 for kind, code, param, call in [
-    (openai.BadRequestError, "unsupported_parameter", "tools", lambda: ask("x", tools=[{"type": "function", "function": {"name": "f"}}])),
+    (openai.BadRequestError, "invalid_value", "tools[0].function.name", lambda: ask("x", tools=[{"type": "function", "function": {"name": "a b"}}])),
     (openai.BadRequestError, "invalid_value", "n", lambda: ask("x", n=129)),
     (openai.BadRequestError, "invalid_value", "response_format.json_schema.name", lambda: ask("x", response_format={"type": "json_schema", "json_schema": {"schema": {}}})),
     (openai.BadRequestError, "invalid_value", "temperature", lambda: ask("x", temperature=9)),

@@ -256,12 +256,12 @@ static void codes8(const weight *w, int32_t row, int32_t rows, int32_t col, int3
 
 // One column block of a panel with all tokens.
 typedef struct block8 {
+	float scale[AQ_TILE], add[AQ_TILE]; // of the rows; add: in the first block
 	const uint8_t *panel;
 	const int8_t *x;     // (tokens, ldx)
 	const float *unit;   // (tokens, x_blocks)
 	const int32_t *bias; // (tokens, x_blocks)
 	float *y;            // (tokens, ldy)
-	float scale[AQ_TILE], add[AQ_TILE]; // of the rows; add: in the first block
 	int64_t ldx, ldy;
 	int32_t x_blocks, cols, rows;
 	bool first;

@@ -6,21 +6,40 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
+// Bits of leaf 7, subleaf 0 (Intel SDM, CPUID); not every compiler's cpuid.h names them all. The compiler's own
+// __builtin_cpu_supports is of no use: with some runtime libraries it knows no feature.
+enum {
+	B7_AVX2 = 1 << 5,
+	B7_AVX512 = 1 << 16 | 1 << 17 | 1 << 30 | (int32_t)(1u << 31), // F, DQ, BW, VL
+	C7_AVX512 = 1 << 1 | 1 << 11,                                  // VBMI, VNNI
+	C1_OSXSAVE = 1 << 27,
+	C1_AVX2 = 1 << 28 | 1 << 12 | 1 << 29, // AVX, FMA, F16C
+};
+
+// saved_state returns which registers the operating system saves for each thread (XCR0).
+static uint32_t saved_state(void) {
+	uint32_t low, high;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low;
+}
+
+static bool has(uint32_t bits, uint32_t all) { return (bits & all) == all; }
+
 uint32_t machine_levels(void) {
-	__builtin_cpu_init();
-	uint32_t bits = 1u << AQ_LEVEL_BASELINE;
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-		uint32_t a, b, c, d;
-		if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C) {
-			bits |= 1u << AQ_LEVEL_AVX2;
+	const uint32_t ymm = 1 << 1 | 1 << 2, zmm = ymm | 1 << 5 | 1 << 6 | 1 << 7;
+	uint32_t levels = 1u << AQ_LEVEL_BASELINE;
+	uint32_t a, b, c1 = 0, b7 = 0, c7 = 0, d;
+	if (!__get_cpuid(1, &a, &b, &c1, &d) || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !has(c1, C1_OSXSAVE)) {
+		return levels;
+	}
+	const uint32_t saved = saved_state();
+	if (has(saved, ymm) && has(c1, C1_AVX2) && has(b7, B7_AVX2)) {
+		levels |= 1u << AQ_LEVEL_AVX2;
+		if (has(saved, zmm) && has(b7, B7_AVX512) && has(c7, C7_AVX512)) {
+			levels |= 1u << AQ_LEVEL_AVX512;
 		}
 	}
-	if (bits & 1u << AQ_LEVEL_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-		__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) {
-		bits |= 1u << AQ_LEVEL_AVX512;
-	}
-	return bits;
+	return levels;
 }
 
 const kernels *machine_kernels(int32_t level) {

@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "aq.h"
@@ -28,6 +27,7 @@ struct pool {
 	_Alignas(128) _Atomic int32_t sleepers; // threads in, or about to enter, wait_word
 	_Atomic bool quit;
 	job now;
+	arena memory; // of this struct
 	program *ctx;
 	bool (*next)(program *ctx, worker *w, job *out);
 	int32_t threads, started;
@@ -103,32 +103,48 @@ static void *worker_main(void *arg) {
 	return NULL;
 }
 
-// Workers block all signals: the Go runtime must see them on its own threads only.
+// Workers block all signals: the Go runtime must see them on its own threads only. Windows has none to block.
+#if defined(_WIN32)
+typedef int32_t signals;
+static void signals_block(signals *old) { *old = 0; }
+static void signals_restore(const signals *old) { (void)old; }
+#else
+#include <signal.h>
+typedef sigset_t signals;
+static void signals_block(signals *old) {
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+static void signals_restore(const signals *old) { pthread_sigmask(SIG_SETMASK, old, NULL); }
+#endif
+
 static int start_workers(pool *p) {
-	sigset_t all, old;
+	signals old;
 	pthread_attr_t attr;
 	int err = pthread_attr_init(&attr);
 	if (err) {
 		return err;
 	}
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	signals_block(&old);
 	while (!err && p->started < p->threads - 1) {
 		err = pthread_create(&p->ids[p->started], &attr, worker_main, &p->workers[p->started + 1]);
 		p->started += !err;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	signals_restore(&old);
 	pthread_attr_destroy(&attr);
 	return err;
 }
 
 int32_t pool_open(pool **out, int32_t threads) {
-	pool *p = aligned_alloc(128, (size_t)round_up(sizeof(pool), 128));
-	if (!p) {
+	arena memory = {0};
+	arena_take(&memory, 1, sizeof(pool));
+	if (!arena_map(&memory, false)) {
 		return AQ_STATUS_MEMORY;
 	}
-	*p = (pool){.threads = threads, .word = END};
+	pool *p = arena_take(&memory, 1, sizeof(pool)); // of whole pages, hence aligned for its atomics
+	*p = (pool){.memory = memory, .threads = threads, .word = END};
 	pthread_mutex_init(&p->turn, NULL);
 	p->ids = calloc((size_t)threads, sizeof *p->ids);
 	p->workers = calloc((size_t)threads, sizeof *p->workers);
@@ -157,7 +173,8 @@ void pool_close(pool *p) {
 	pthread_mutex_destroy(&p->turn);
 	free(p->ids);
 	free(p->workers);
-	free(p);
+	arena memory = p->memory;
+	arena_free(&memory);
 }
 
 int32_t pool_threads(const pool *p) { return p->threads; }

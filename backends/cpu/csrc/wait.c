@@ -1,6 +1,6 @@
-// Sleeping until another thread changes a word: a futex on Linux, elsewhere a mutex and a condition that all waiters
-// of the process share. The latter wakes threads that nobody meant, which look at their words and sleep again; it is
-// for macOS, whose own wait on an address is no public interface before version 14.4.
+// Sleeping until another thread changes a word: a futex on Linux, WaitOnAddress on Windows, elsewhere a mutex and a
+// condition that all waiters of the process share. The latter wakes threads that nobody meant, which look at their words
+// and sleep again; it is for macOS, whose own wait on an address is no public interface before version 14.4.
 #define _GNU_SOURCE
 #include "aq.h"
 
@@ -12,6 +12,13 @@
 void wait_word(uint32_t *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 
 void wake_waiters(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+
+#elif defined(_WIN32)
+#include <windows.h>
+
+void wait_word(uint32_t *word, uint32_t value) { WaitOnAddress(word, &value, sizeof value, INFINITE); }
+
+void wake_waiters(uint32_t *word) { WakeByAddressAll(word); }
 
 #else
 #include <pthread.h>

@@ -1,7 +1,6 @@
 package jinja
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,59 +40,6 @@ type rendering struct {
 	OK      *string `json:"ok"`
 	Err     *string `json:"err"`
 	Compile *string `json:"compile"`
-}
-
-// fromJSON decodes JSON with the order of keys kept; strings become wrap(s).
-func fromJSON(t *testing.T, raw []byte, wrap func(string) Value) Value {
-	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var value func() Value
-	value = func() Value {
-		tok, err := dec.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch tok := tok.(type) {
-		case nil:
-			return None()
-		case bool:
-			return Bool(tok)
-		case string:
-			return wrap(tok)
-		case json.Number:
-			if n, err := tok.Int64(); err == nil {
-				return Int(n)
-			}
-			f, err := tok.Float64()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return Float(f)
-		case json.Delim:
-			if tok == '[' {
-				var items []Value
-				for dec.More() {
-					items = append(items, value())
-				}
-				_, _ = dec.Token()
-				return NewList(items...)
-			}
-			var pairs []Pair
-			for dec.More() {
-				k, err := dec.Token()
-				if err != nil {
-					t.Fatal(err)
-				}
-				pairs = append(pairs, Pair{k.(string), value()})
-			}
-			_, _ = dec.Token()
-			return NewDict(pairs...)
-		}
-		t.Fatalf("unexpected token %v", tok)
-		return nil
-	}
-	return value()
 }
 
 func joined(spans []Span) string {
@@ -148,7 +94,9 @@ func TestReference(t *testing.T) {
 			}
 			for k, raw := range ctx {
 				if k != "name" {
-					vars[k] = fromJSON(t, raw, Untrusted)
+					if vars[k], err = JSON(string(raw)); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			spans, err := tpl.Render(context.Background(), vars, Options{Now: fixedNow})

@@ -37,6 +37,19 @@ func (c *Client) Commit(ctx context.Context, r store.Repo, revision string) (sto
 	return commit, nil
 }
 
+// Reach asks the endpoint for nothing but an answer. One that says no is there as well.
+func (c *Client) Reach(ctx context.Context) error {
+	resp, err := c.send(ctx, http.MethodHead, c.endpoint, nil, true)
+	var status *StatusError
+	if errors.As(err, &status) && status.Code < http.StatusInternalServerError {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // Tree lists the files of a model as of a commit. Names that can't be files here are left out.
 func (c *Client) Tree(ctx context.Context, r store.Repo, commit store.Commit) ([]store.File, error) {
 	u := c.endpoint.JoinPath("api", "models", r.String(), "tree", commit.String())
@@ -99,7 +112,7 @@ func (e treeEntry) file() (f store.File, ok bool, err error) {
 		}
 	}
 	if size < 0 || size > maxFileSize {
-		return f, false, fmt.Errorf("%s: size %d", e.Path, size)
+		return f, false, fmt.Errorf("%s: %d bytes, must be 0 to %d", e.Path, size, int64(maxFileSize))
 	}
 	d, err := store.ParseDigest(oid)
 	if err != nil {

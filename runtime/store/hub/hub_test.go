@@ -299,3 +299,27 @@ func TestNextPage(t *testing.T) {
 		}
 	}
 }
+
+// TestReach: any answer but a failure of the server's is one.
+func TestReach(t *testing.T) {
+	for status, want := range map[int]bool{200: true, 404: true, 401: true, 429: true, 500: false, 503: false} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodHead {
+				t.Errorf("method %s", r.Method)
+			}
+			w.WriteHeader(status)
+		}))
+		c, err := New(Config{Endpoint: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Reach(t.Context()); (err == nil) != want {
+			t.Errorf("%d: %v", status, err)
+		}
+		s.Close()
+		if err := c.Reach(t.Context()); err == nil {
+			t.Errorf("%d: a server that is gone can be reached", status)
+		}
+		c.Close()
+	}
+}

@@ -138,8 +138,8 @@ func faultCases() []faultCase {
 		{"hub means another content", on(resolve, every, hubtest.Header("X-Linked-Etag", `"`+strings.Repeat("a", 64)+`"`)), "means content aaaaaaaaaaaa"},
 		{"file list is no JSON", on(api, every, hubtest.Body(func(p []byte, _ int64) []byte { return []byte("<html>") })), "not what a hub says"},
 		{"commit is none", on(api, every, jsonReply(`{"sha": "../../etc"}`)), "is not a commit"},
-		{"huge sizes", always(treeReply(`[{"type":"file","path":"config.json","oid":"` + oid + `","size":9223372036854775807}]`)), "size 9223372036854775807"},
-		{"negative size", always(treeReply(`[{"type":"file","path":"config.json","oid":"` + oid + `","size":-1}]`)), "size -1"},
+		{"huge sizes", always(treeReply(`[{"type":"file","path":"config.json","oid":"` + oid + `","size":9223372036854775807}]`)), "9223372036854775807 bytes, must be"},
+		{"negative size", always(treeReply(`[{"type":"file","path":"config.json","oid":"` + oid + `","size":-1}]`)), "-1 bytes, must be"},
 		{"wrong digest", always(treeReply(`[{"type":"file","path":"config.json","oid":"../../x","size":1}]`)), "is not a digest"},
 		{"LFS file with a short digest", always(treeReply(`[{"type":"file","path":"m.gguf","oid":"` + oid + `","size":1,"lfs":{"oid":"` + oid + `","size":1}}]`)), "is no SHA-256"},
 		{"names that lead out", always(treeReply(`[{"type":"file","path":"../../config.json","oid":"` + oid + `","size":1},` +

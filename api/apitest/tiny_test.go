@@ -1,0 +1,108 @@
+package apitest_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"aquifer/api"
+	"aquifer/api/openai"
+	"aquifer/backends"
+	"aquifer/backends/cpu"
+	"aquifer/backends/ref"
+	"aquifer/models"
+	"aquifer/models/checkpoint"
+	"aquifer/models/modeltest"
+	"aquifer/runtime/chat"
+	"aquifer/runtime/engine"
+	"aquifer/runtime/plan"
+)
+
+// tinyTemplate frames messages, writes calls as the Hermes models do and takes out reasoning, which enable_thinking opens.
+const tinyTemplate = `{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
+{{ (m.content or '').split('</think>')[-1] }}{% for c in m.tool_calls or [] %}<tool_call>
+{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments }}}
+</tool_call>{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and enable_thinking %}<think>
+{% endif %}{% endif %}`
+
+// tinyEngine loads a model of a few thousand random weights. What it writes is noise; what it must do with requests is not.
+func tinyEngine(t testing.TB) *engine.Engine {
+	t.Helper()
+	config := modeltest.TinyConfig()
+	config["max_position_embeddings"] = 4096
+	c, err := checkpoint.Open(modeltest.TinyLlama(t, map[string][]byte{"config.json": modeltest.JSON(t, config)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := models.Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := c.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	format, err := chat.New(chat.Source{Template: tinyTemplate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var backend backends.Backend = ref.New(2)
+	if kernels, err := cpu.Open(cpu.Config{Threads: 1}); err == nil {
+		backend = kernels
+	}
+	e, err := engine.Load(t.Context(), engine.Config{
+		ID: "tiny", Model: m, Checkpoint: c, Tokenizer: tok, Chat: format, Backend: backend, KV: plan.F32, Context: 4096,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := backend.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// serveTiny serves that model. At the second address, which is no part of the API, clients find how many requests are open.
+func serveTiny(t *testing.T) (base, open string) {
+	t.Helper()
+	e := tinyEngine(t)
+	models, err := openai.Fixed(openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := api.New(api.Config{Key: key, Log: slog.New(slog.DiscardHandler), Models: models})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	stats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		got := e.Stats()
+		_ = json.NewEncoder(w).Encode(got.Running + got.Queued)
+	}))
+	t.Cleanup(stats.Close)
+	return "http://" + ln.Addr().String() + "/v1", stats.URL
+}

@@ -1,0 +1,172 @@
+package chat
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// A CallPart is what came of one call: its name at first, then pieces of its arguments.
+type CallPart struct {
+	Index     int    // of the call in the answer
+	Name      string // in the first part of a call
+	Arguments string // JSON text, goes on where the part before ended
+}
+
+// A callReader takes apart what stands behind the mark of calls. It follows the form that grammars hold answers to; what
+// has another form is passed over.
+type callReader struct {
+	d     *dialect
+	state callState
+	depth int             // of objects and arrays inside the arguments
+	str   bool            // inside a string
+	esc   bool            // behind its backslash
+	text  strings.Builder // of a key, a name or another value
+	key   string
+	index int  // of the next call
+	any   bool // the call has its name
+}
+
+type callState uint8
+
+const (
+	beforeCall callState = iota
+	beforeKey            // in the object of a call
+	inKey
+	beforeValue
+	inName
+	inArguments
+	inOther // the value of another key
+	inMark  // named: the name and the mark behind it
+	behindCall
+)
+
+// start begins behind a mark.
+func (r *callReader) start() {
+	r.state = beforeCall
+	r.text.Reset()
+	if r.d.form == named {
+		r.state = inMark
+	}
+}
+
+// push takes the next byte and appends to the parts. It reports whether the calls behind this mark are over.
+func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
+	switch r.state {
+	case beforeCall:
+		switch {
+		case b == '{':
+			r.state, r.any = beforeKey, false
+		case b == ']' && r.d.form == listed:
+			return parts, true
+		}
+	case beforeKey:
+		switch b {
+		case '"':
+			r.open(inKey, b)
+		case '}':
+			r.state = beforeCall
+			return parts, r.d.form != listed
+		}
+	case inKey, inName, inOther:
+		return r.value(b, parts), false
+	case beforeValue:
+		switch {
+		case b == ':' || isSpace(b):
+		case r.key == r.d.argsKey:
+			r.state, r.depth, r.str = inArguments, 0, false
+			return r.arguments(b, parts), false
+		case r.key == r.d.nameKey:
+			r.open(inName, b)
+		default:
+			r.open(inOther, b)
+		}
+	case inArguments:
+		return r.arguments(b, parts), r.state == behindCall
+	case inMark:
+		r.text.WriteByte(b)
+		if name, ok := strings.CutSuffix(r.text.String(), r.d.args); ok {
+			parts = r.named(strings.TrimSpace(name), parts)
+			r.state, r.depth, r.str = inArguments, 0, false
+		}
+	}
+	return parts, false
+}
+
+func isSpace(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\r' }
+
+func (r *callReader) open(s callState, b byte) {
+	r.state, r.str, r.esc = s, b == '"', false
+	r.text.Reset()
+	r.text.WriteByte(b)
+}
+
+// value reads a string, or another value that has no structure.
+func (r *callReader) value(b byte, parts []CallPart) []CallPart {
+	if !r.str { // a number or a word: it ends in front of what follows
+		if b == ',' || b == '}' {
+			r.state = beforeKey
+			parts, _ = r.push(b, parts)
+		}
+		return parts
+	}
+	r.text.WriteByte(b)
+	switch {
+	case r.esc:
+		r.esc = false
+	case b == '\\':
+		r.esc = true
+	case b == '"':
+		var s string
+		_ = json.Unmarshal([]byte(r.text.String()), &s) // what is no string has no name
+		switch r.state {
+		case inKey:
+			r.key, r.state = s, beforeValue
+			return parts
+		case inName:
+			parts = r.named(s, parts)
+		}
+		r.state = beforeKey
+	}
+	return parts
+}
+
+// named begins a call.
+func (r *callReader) named(name string, parts []CallPart) []CallPart {
+	if name == r.d.direct || r.d.direct != "" && strings.ReplaceAll(name, "_", "-") == r.d.direct {
+		r.any = false
+		return parts
+	}
+	r.any = true
+	r.index++
+	return append(parts, CallPart{Index: r.index - 1, Name: name})
+}
+
+// arguments passes on a byte of an object, and finds its end.
+func (r *callReader) arguments(b byte, parts []CallPart) []CallPart {
+	if r.depth == 0 && b != '{' {
+		return parts // white space in front
+	}
+	if n := len(parts); n > 0 && r.any && parts[n-1].Index == r.index-1 {
+		parts[n-1].Arguments += string([]byte{b})
+	} else if r.any {
+		parts = append(parts, CallPart{Index: r.index - 1, Arguments: string([]byte{b})})
+	}
+	switch {
+	case r.esc:
+		r.esc = false
+	case r.str && b == '\\':
+		r.esc = true
+	case b == '"':
+		r.str = !r.str
+	case r.str:
+	case b == '{' || b == '[':
+		r.depth++
+	case b == '}' || b == ']':
+		if r.depth--; r.depth == 0 {
+			if r.state = beforeKey; r.d.form == named {
+				r.state = behindCall
+			}
+		}
+	}
+	return parts
+}
