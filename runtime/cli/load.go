@@ -155,7 +155,7 @@ func (s settings) measureExactly() {
 	}
 }
 
-// precision is what the flag says, and exact where auto changes nothing: more of a conversation can be reused then.
+// precision is what the flag says, and exact where auto changes nothing, so that what is reported is what is computed.
 func (s settings) precision(b backends.Backend) backends.Precision {
 	p := precisions[s.str("precision")]
 	if info := b.Info(); p == backends.Auto && (info.Name == "ref" || cpu.AutoIsExact(info.Level)) {
