@@ -41,23 +41,6 @@ INL void build_four(const float *book_t, const float *const x[4], float *const t
 	}
 }
 
-// build_tables sets the tables of one block: [group][book][256]. x holds block x g inputs, zero behind the last group.
-static void build_tables(const weight *w, const float *x, float *tables) {
-	const int32_t g = w->info.in_group, K = w->info.books;
-	for (int32_t j = 0; j < w->block; j += 4) {
-		for (int32_t k = 0; k < K; k++) {
-			const float *from[4];
-			float *to[4];
-			for (int32_t i = 0; i < 4; i++) { // the last group of a block may be built more than once
-				const int32_t group = min_i32(j + i, w->block - 1);
-				from[i] = x + group * g;
-				to[i] = tables + (group * K + k) * AQ_ENTRIES;
-			}
-			build_four(w->book_t + (int64_t)k * g * AQ_ENTRIES, from, to, g);
-		}
-	}
-}
-
 #define LOOK_UP_TWO(q, low, high)                                                                                     \
 	"movzbl %%al, %%ecx\n\tvaddss " #q "*1024(%[t],%%rcx,4), %[" low "], %[" low "]\n\t"                               \
 	"movzbl %%ah, %%edx\n\tvaddss " #q "*1024(%[t],%%rdx,4), %[" high "], %[" high "]\n\t"
@@ -95,25 +78,7 @@ static void look_up_tile(const uint8_t *codes, const float *tables, int32_t look
 	}
 }
 
-static void tables_fp32(const table_args *a) {
-	const weight *w = a->w;
-	const int32_t lookups = w->block * w->info.books;
-	const int64_t padded = (int64_t)w->tiles * AQ_TILE;
-	float *tables = a->workspace, copy[AQ_LOOKUPS * 256] __attribute__((aligned(64)));
-	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
-	for (int32_t b = a->block; b < a->block_end; b++) {
-		for (int32_t t = 0; t < a->tokens; t++) {
-			build_tables(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
-			const uint8_t *codes = w->data + (int64_t)b * w->tiles * lookups * AQ_TILE;
-			for (int32_t i = 0; i < w->tiles; i++, codes += lookups * AQ_TILE) {
-				for (int32_t line = 0; line < lookups; line++) {
-					_mm_prefetch((const char *)codes + 4096 + line * 64, _MM_HINT_T0);
-				}
-				look_up_tile(codes, tables, lookups, a->y + t * padded + (int64_t)i * AQ_TILE);
-			}
-		}
-	}
-}
+#include "k_tables_fp32.h"
 
 // ---- fast -----------------------------------------------------------------------------------------------------------
 

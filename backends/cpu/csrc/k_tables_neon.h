@@ -4,8 +4,6 @@
 // then one load and add a code: ubfx takes a code out of eight, ldr scales it to an address, and eight of these become
 // two vectors of sums. Byte tables in registers (tbl) were counted and not taken: backends/RATIONALE.md.
 
-enum { CODES_AHEAD = 4096 }; // bytes of prefetch, in storage order
-
 // build_four sets the tables of one book for four groups: t[i] from inputs x[i]. Entries run along the vector; a book
 // row is loaded once for four groups, because the codebooks of a weight do not fit the L1 cache next to the tables.
 INL void build_four(const float *book_t, const float *const x[4], float *const t[4], const int32_t g) {
@@ -43,23 +41,6 @@ INL void build_four(const float *book_t, const float *const x[4], float *const t
 	}
 }
 
-// build_tables sets the tables of one block: [group][book][256]. x holds block x g inputs, zero behind the last group.
-static void build_tables(const weight *w, const float *x, float *tables) {
-	const int32_t g = w->info.in_group, K = w->info.books;
-	for (int32_t j = 0; j < w->block; j += 4) {
-		for (int32_t k = 0; k < K; k++) {
-			const float *from[4];
-			float *to[4];
-			for (int32_t i = 0; i < 4; i++) { // the last group of a block may be built more than once
-				const int32_t group = min_i32(j + i, w->block - 1);
-				from[i] = x + group * g;
-				to[i] = tables + (group * K + k) * AQ_ENTRIES;
-			}
-			build_four(w->book_t + (int64_t)k * g * AQ_ENTRIES, from, to, g);
-		}
-	}
-}
-
 // look_up_tile adds `lookups` table values to each of 64 rows: for every table eight codes at once, which are enough
 // independent loads and sums to hide their latencies.
 static void look_up_tile(const uint8_t *codes, const float *tables, int32_t lookups, float *y) {
@@ -86,25 +67,7 @@ static void look_up_tile(const uint8_t *codes, const float *tables, int32_t look
 	}
 }
 
-static void tables_fp32(const table_args *a) {
-	const weight *w = a->w;
-	const int32_t lookups = w->block * w->info.books;
-	const int64_t padded = (int64_t)w->tiles * AQ_TILE;
-	float *tables = a->workspace, copy[AQ_LOOKUPS * 256];
-	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
-	for (int32_t b = a->block; b < a->block_end; b++) {
-		for (int32_t t = 0; t < a->tokens; t++) {
-			build_tables(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
-			const uint8_t *codes = w->data + (int64_t)b * w->tiles * lookups * AQ_TILE;
-			for (int32_t i = 0; i < w->tiles; i++, codes += lookups * AQ_TILE) {
-				for (int32_t line = 0; line < lookups; line++) {
-					__builtin_prefetch(codes + CODES_AHEAD + line * AQ_TILE, 0, 3);
-				}
-				look_up_tile(codes, tables, lookups, a->y + t * padded + (int64_t)i * AQ_TILE);
-			}
-		}
-	}
-}
+#include "k_tables_fp32.h"
 
 // What the levels of arm64 share. Costs: instruction counts for Cortex-A76, which has four slots, two loads and two
 // multiply-adds a cycle.
