@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"strings"
 	"testing"
+
+	"aquifer/models/modeltest"
 )
 
 // prose is text as chats have it; 64 KiB of it mostly hits the word cache, as real use does.
@@ -43,7 +45,7 @@ func BenchmarkEncode(b *testing.B) {
 		run(name, fixture(b, name))
 	}
 	for _, name := range []string{"llama2real", "llama3_1", "qwen3", "gemma3"} {
-		tok, err := Parse(sharedFile(b, "tokenizers", name+".json.xz"))
+		tok, err := Parse(modeltest.SharedFile(b, "tokenizers", name+".json.xz"))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"aquifer/models/modeltest"
 )
 
 // asLlamaCPP changes metadata to what llama.cpp's converter writes for the same tokenizer: spaces in tokens that users
@@ -25,8 +27,8 @@ func asLlamaCPP(m Metadata) (Metadata, int) {
 func TestForeignGemma(t *testing.T) {
 	cases := sharedCases(t)
 	var refs []reference
-	unmarshal(t, sharedFile(t, "tokenizers", "expected", "gemma3.ref"), &refs)
-	tok, err := Parse(sharedFile(t, "tokenizers", "gemma3.json.xz"))
+	unmarshal(t, modeltest.SharedFile(t, "tokenizers", "expected", "gemma3.ref"), &refs)
+	tok, err := Parse(modeltest.SharedFile(t, "tokenizers", "gemma3.json.xz"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"aquifer/models/modeltest"
 )
 
 // small is a valid file; the tests below spoil one part of it.
@@ -212,7 +214,7 @@ func TestSpacesBeforeToken(t *testing.T) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	file := sharedFile(b, "tokenizers", "llama3_1.json.xz")
+	file := modeltest.SharedFile(b, "tokenizers", "llama3_1.json.xz")
 	b.SetBytes(int64(len(file)))
 	for b.Loop() {
 		if _, err := Parse(file); err != nil {

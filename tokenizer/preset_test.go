@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"aquifer/models/modeltest"
 )
 
 // published are the pre_tokenizer sections of models whose pipelines GGUF has names for, and the same pipelines spelled
@@ -113,7 +115,7 @@ func TestPresets(t *testing.T) {
 func TestPresetsShared(t *testing.T) {
 	texts := sharedCases(t)
 	var file map[string]json.RawMessage
-	unmarshal(t, sharedFile(t, "tokenizers", "qwen3.json.xz"), &file)
+	unmarshal(t, modeltest.SharedFile(t, "tokenizers", "qwen3.json.xz"), &file)
 	checkPresets(t, file, append(texts, presetTexts(1000)...))
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"aquifer/models/modeltest"
 )
 
 // TestReference compares every id and every decoded byte with the Rust reference on real tokenizers, read from
@@ -22,9 +24,9 @@ func TestReference(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cases := sharedCases(t)
-			raw := sharedFile(t, "tokenizers", c.name+".json.xz")
+			raw := modeltest.SharedFile(t, "tokenizers", c.name+".json.xz")
 			var refs []reference
-			unmarshal(t, sharedFile(t, "tokenizers", "expected", c.name+".ref"), &refs)
+			unmarshal(t, modeltest.SharedFile(t, "tokenizers", "expected", c.name+".ref"), &refs)
 			if len(refs) != len(cases) || len(cases) < 300 {
 				t.Fatalf("%d references for %d cases", len(refs), len(cases))
 			}

@@ -2,43 +2,12 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/ulikunitz/xz"
-
 	"aquifer/models/modeltest"
 )
-
-// sharedFile returns the bytes of a file in the shared test data, unpacked if its name ends in .xz. It skips the test
-// where the file is not there.
-func sharedFile(t testing.TB, name ...string) []byte {
-	t.Helper()
-	path := filepath.Join(append([]string{modeltest.Shared(t)}, name...)...)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("needs %s, which is not on this machine", path)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if filepath.Ext(path) == ".xz" {
-		if r, err = xz.NewReader(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // smolLM2 returns the tokenizer.json of SmolLM2.
 func smolLM2(t testing.TB) []byte {
@@ -68,6 +37,6 @@ type reference struct {
 func sharedCases(t testing.TB) []string {
 	t.Helper()
 	var cases []string
-	unmarshal(t, sharedFile(t, "tokenizers", "expected", "cases.json"), &cases)
+	unmarshal(t, modeltest.SharedFile(t, "tokenizers", "expected", "cases.json"), &cases)
 	return cases
 }

@@ -58,14 +58,18 @@ func serve(t *testing.T) (base string, e *apitest.Engine) {
 		}
 		return apitest.Say("Grüße", " 😀\n", "\"done\"")
 	}}
-	source, err := openai.Fixed(openai.Model{ID: "org/tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()})
+	m := openai.Model{ID: "org/tiny", Engine: e, Created: time.Unix(1700000000, 0), Defaults: openai.Defaults()}
+	return serveModel(t, m, api.Limits{Heartbeat: 50 * time.Millisecond}), e
+}
+
+// serveModel serves one model with the key and returns the API's address.
+func serveModel(t *testing.T, model openai.Model, limits api.Limits) (base string) {
+	t.Helper()
+	source, err := openai.Fixed(model)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := api.New(api.Config{
-		Key: key, Log: slog.New(slog.DiscardHandler), Limits: api.Limits{Heartbeat: 50 * time.Millisecond},
-		Models: source,
-	})
+	s, err := api.New(api.Config{Key: key, Log: slog.New(slog.DiscardHandler), Limits: limits, Models: source})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +86,7 @@ func serve(t *testing.T) (base string, e *apitest.Engine) {
 			t.Error(err)
 		}
 	})
-	return "http://" + ln.Addr().String() + "/v1", e
+	return "http://" + ln.Addr().String() + "/v1"
 }
 
 // TestGoClient runs the official Go client, the newest and an older one, against the script.

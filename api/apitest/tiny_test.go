@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -78,31 +77,11 @@ func tinyEngine(t testing.TB) *engine.Engine {
 func serveTiny(t *testing.T) (base, open string) {
 	t.Helper()
 	e := tinyEngine(t)
-	models, err := openai.Fixed(openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := api.New(api.Config{Key: key, Log: slog.New(slog.DiscardHandler), Models: models})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	base = serveModel(t, openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()}, api.Limits{})
 	stats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		got := e.Stats()
 		_ = json.NewEncoder(w).Encode(got.Running + got.Queued)
 	}))
 	t.Cleanup(stats.Close)
-	return "http://" + ln.Addr().String() + "/v1", stats.URL
+	return base, stats.URL
 }

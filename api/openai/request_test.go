@@ -295,17 +295,22 @@ func TestRefusals(t *testing.T) {
 		{`{"stop":["a","` + strings.Repeat("x", 1025) + `"]}`, "stop[1]", "invalid_value"},
 		{`{"stop":""}`, "stop", "invalid_value"},
 	} {
-		w := post(h, tt.body)
-		short := tt.body[:min(len(tt.body), 120)]
-		if w.Code != 400 {
-			t.Errorf("%s: status %d", short, w.Code)
-			continue
-		}
-		e := errorOf(t, w)
-		param, _ := e["param"].(string)
-		if param != tt.param || e["code"] != tt.code {
-			t.Errorf("%s: param %q code %v, want %q %s: %v", short, param, e["code"], tt.param, tt.code, e["message"])
-		}
+		refused(t, h, tt.body, tt.param, tt.code)
+	}
+}
+
+// refused demands that a request is a 400 for a parameter.
+func refused(t *testing.T, h *openai.Handler, body, param, code string) {
+	t.Helper()
+	w := post(h, body)
+	short := body[:min(len(body), 160)]
+	if w.Code != 400 {
+		t.Errorf("%s: status %d", short, w.Code)
+		return
+	}
+	e := errorOf(t, w)
+	if got, _ := e["param"].(string); got != param || e["code"] != code {
+		t.Errorf("%s: param %q code %v, want %q %s: %v", short, got, e["code"], param, code, e["message"])
 	}
 }
 

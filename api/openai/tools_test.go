@@ -125,16 +125,7 @@ func TestToolRefusals(t *testing.T) {
 		{`{"model":"tiny",` + hi + `,"continue_final_message":true}`, "continue_final_message", "invalid_value"},
 		{`{"model":"tiny",` + hi + `,"add_generation_prompt":false}`, "add_generation_prompt", "invalid_value"},
 	} {
-		w := post(h, tt.body)
-		short := tt.body[:min(len(tt.body), 160)]
-		if w.Code != 400 {
-			t.Errorf("%s: status %d", short, w.Code)
-			continue
-		}
-		e := errorOf(t, w)
-		if param, _ := e["param"].(string); param != tt.param || e["code"] != tt.code {
-			t.Errorf("%s: param %q code %v, want %q %s: %v", short, param, e["code"], tt.param, tt.code, e["message"])
-		}
+		refused(t, h, tt.body, tt.param, tt.code)
 	}
 }
 

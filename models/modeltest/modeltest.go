@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,6 +39,32 @@ func Shared(t testing.TB) string {
 		t.Skipf("shared test data is absent: %v", err)
 	}
 	return shared
+}
+
+// SharedFile returns the bytes of a file in the folder of shared test data, unpacked if its name ends in .xz. It skips the
+// test where the file is not there.
+func SharedFile(t testing.TB, name ...string) []byte {
+	t.Helper()
+	path := filepath.Join(append([]string{Shared(t)}, name...)...)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("needs %s, which is not on this machine", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if filepath.Ext(path) == ".xz" {
+		if r, err = xz.NewReader(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // Golden returns the folder with the tiny golden checkpoints (golden/NAME, golden/bad/NAME), unpacked once per

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -58,24 +57,8 @@ func write(t *testing.T, path string, data []byte) {
 // serving runs aquifer serve with the tiny model until it says where it answers.
 func serving(t *testing.T, args ...string) (where string) {
 	t.Helper()
-	stderr := &lockedBuffer{}
-	cmd := process(append([]string{"serve", tinyModel(t, false), "--context", "100"}, args...)...)
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	says := regexp.MustCompile(`answers at (.*)`)
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if m := says.FindStringSubmatch(stderr.String()); m != nil {
-			return m[1]
-		}
-	}
-	t.Fatalf("the server does not start: %s", stderr)
-	return ""
+	where, _, _ = startServing(t, append([]string{tinyModel(t, false), "--context", "100"}, args...)...)
+	return where
 }
 
 // TestServeTLS: HTTPS with the certificate that was given, and with the next one after a renewal.

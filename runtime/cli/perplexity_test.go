@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/ulikunitz/xz"
 
 	"aquifer/models/modeltest"
 )
@@ -196,19 +193,7 @@ func TestPerplexityReal(t *testing.T) {
 		t.Skip("too slow without kernels")
 	}
 	dir := filepath.Join(modeltest.SmolLM2(t), "smollm2-135m-instruct-aqlm-4x8g8")
-	f, err := os.Open(filepath.Join(modeltest.Shared(t), "data", "wikitext-2-test.txt.xz"))
-	if err != nil {
-		t.Skipf("shared test data is absent: %v", err)
-	}
-	defer f.Close()
-	packed, err := xz.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := modeltest.SharedFile(t, "data", "wikitext-2-test.txt.xz")
 	got := perplexityOf(t, string(text), dir, "--windows", "4")
 	if got.Tokens != tokens || !(math.Abs(got.Perplexity/want-1) <= tolerance) {
 		t.Errorf("%v over %d tokens, want %v over %d", got.Perplexity, got.Tokens, want, tokens)

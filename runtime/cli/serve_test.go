@@ -37,8 +37,19 @@ func (b *lockedBuffer) String() string {
 // startServer runs aquifer serve on a free port and returns its base address once it answers.
 func startServer(t *testing.T, args ...string) (base string, cmd *exec.Cmd, stderr *lockedBuffer) {
 	t.Helper()
+	where, cmd, stderr := startServing(t, append([]string{"--addr", "127.0.0.1:0"}, args...)...)
+	m := regexp.MustCompile(`^(http://[0-9.:]+)/v1`).FindStringSubmatch(where)
+	if m == nil {
+		t.Fatalf("the server answers at %q", where)
+	}
+	return m[1], cmd, stderr
+}
+
+// startServing runs aquifer serve until it says where it answers, and returns the line from there on.
+func startServing(t *testing.T, args ...string) (where string, cmd *exec.Cmd, stderr *lockedBuffer) {
+	t.Helper()
 	stderr = &lockedBuffer{}
-	cmd = process(append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
+	cmd = process(append([]string{"serve"}, args...)...)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -49,14 +60,45 @@ func startServer(t *testing.T, args ...string) (base string, cmd *exec.Cmd, stde
 			cmd.Wait()
 		}
 	})
-	where := regexp.MustCompile(`answers at (http://[0-9.:]+)/v1`)
+	says := regexp.MustCompile(`answers at (.*)\n`)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if m := where.FindStringSubmatch(stderr.String()); m != nil {
+		if m := says.FindStringSubmatch(stderr.String()); m != nil {
 			return m[1], cmd, stderr
 		}
 	}
 	t.Fatalf("the server does not start: %s", stderr)
 	return "", nil, nil
+}
+
+// openStream asks for an answer in pieces and waits until it begins. The rest returns the last event, which is
+// data: [DONE] if the answer is whole.
+func openStream(t *testing.T, base, body string) (rest func() string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	lines := bufio.NewScanner(resp.Body)
+	if !lines.Scan() {
+		t.Fatal("no answer begins")
+	}
+	return func() (last string) {
+		for lines.Scan() {
+			if lines.Text() != "" {
+				last = lines.Text()
+			}
+		}
+		if err := lines.Err(); err != nil {
+			t.Errorf("reading the answer: %v", err)
+		}
+		return last
+	}
 }
 
 // get fetches a JSON document.
@@ -119,32 +161,12 @@ func TestServe(t *testing.T) {
 	}
 
 	// A running answer is finished before the server ends.
-	req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/v1/chat/completions",
-		strings.NewReader(`{"model":"tiny-1x8g8","messages":[{"role":"user","content":"x"}],"max_tokens":300,"stream":true}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	stream := bufio.NewScanner(resp.Body)
-	if !stream.Scan() {
-		t.Fatal("no first event")
-	}
+	rest := openStream(t, base, `{"model":"tiny-1x8g8","messages":[{"role":"user","content":"x"}],"max_tokens":300,"stream":true}`)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	last := ""
-	for stream.Scan() {
-		if stream.Text() != "" {
-			last = stream.Text()
-		}
-	}
-	if last != "data: [DONE]" {
-		t.Errorf("the answer was cut: it ends with %q (%v)", last, stream.Err())
+	if last := rest(); last != "data: [DONE]" {
+		t.Errorf("the answer was cut: it ends with %q", last)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the server ends with %v: %s", err, stderr)

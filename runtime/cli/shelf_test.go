@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -185,35 +184,14 @@ func TestServeSwap(t *testing.T) {
 	hubWithEndless(t)
 	succeed(t, "", "pull", "org/endless", "org/tiny")
 	base, _, _ := startServer(t, "--context", "60000", "--max-models", "1", "--parallel", "2")
-	req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/v1/chat/completions", strings.NewReader(
-		`{"model":"org/endless","messages":[{"role":"user","content":"x"}],"max_tokens":3000,"temperature":1,"stream":true}`,
-	))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	if !lines.Scan() {
-		t.Fatal("no answer begins")
-	}
+	rest := openStream(t, base, `{"model":"org/endless","messages":[{"role":"user","content":"x"}],"max_tokens":3000,"temperature":1,"stream":true}`)
 	other := make(chan int)
 	go func() {
 		code, _ := askModel(t, base, "org/tiny", "")
 		other <- code
 	}()
-	last := ""
-	for lines.Scan() {
-		if lines.Text() != "" {
-			last = lines.Text()
-		}
-	}
-	if last != "data: [DONE]" {
-		t.Errorf("the answer was cut: it ends with %q (%v)", last, lines.Err())
+	if last := rest(); last != "data: [DONE]" {
+		t.Errorf("the answer was cut: it ends with %q", last)
 	}
 	if code := <-other; code != 200 {
 		t.Errorf("the other model: %d", code)
@@ -373,12 +351,7 @@ f[2J  unloading                                 0
 // TestServeFiles: a model of several GGUF files is offered file by file.
 func TestServeFiles(t *testing.T) {
 	h, _ := hubWithTiny(t)
-	out := filepath.Join(t.TempDir(), "tiny.gguf")
-	succeed(t, "", "convert", tinyModel(t, true), out)
-	data, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := tinyGGUF(t)
 	h.Add("org/files", "main", map[string][]byte{"a/tiny.gguf": data, "b.gguf": data})
 	succeed(t, "", "pull", "org/files/b.gguf")
 	base, _, _ := startServer(t, "--context", "100")

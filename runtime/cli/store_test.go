@@ -133,14 +133,21 @@ func TestRunPulls(t *testing.T) {
 	}
 }
 
-func TestPullURL(t *testing.T) {
-	h, home := hubWithTiny(t)
+// tinyGGUF returns a tiny model as one file.
+func tinyGGUF(t *testing.T) []byte {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "tiny.gguf")
 	succeed(t, "", "convert", tinyModel(t, true), out)
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+func TestPullURL(t *testing.T) {
+	h, home := hubWithTiny(t)
+	data := tinyGGUF(t)
 	commit := h.Add("org/files", "main", map[string][]byte{"a/tiny.gguf": data, "b.gguf": data})
 	h.Fail(func(c *hubtest.Call) bool {
 		if c.R.URL.Path != "/plain/tiny.gguf" {

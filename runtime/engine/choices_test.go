@@ -254,18 +254,29 @@ func TestGoldenChoices(t *testing.T) {
 	}
 }
 
+// admitted queues a request, again and again while the queue is full; nil after an error, which it reports.
+func admitted(ctx context.Context, t *testing.T, e *Engine, rng *rand.Rand, r Request) *Stream {
+	t.Helper()
+	for {
+		s, err := e.Generate(ctx, r)
+		if err == nil {
+			return s
+		}
+		if !errors.Is(err, ErrBusy) {
+			t.Error(err)
+			return nil
+		}
+		time.Sleep(time.Duration(rng.IntN(500)) * time.Microsecond)
+	}
+}
+
 // hammerChoices is hammer for a request of several answers.
 func hammerChoices(t *testing.T, e *Engine, b *fakeBackend, rng *rand.Rand, r Request, accepted *atomic.Int64) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	r.N, r.Sampling = 1+rng.IntN(7), Sampling{Temperature: 1, TopK: 20, Seed: rng.Uint64()}
-	s, err := e.Generate(ctx, r)
-	for errors.Is(err, ErrBusy) {
-		time.Sleep(time.Duration(rng.IntN(500)) * time.Microsecond)
-		s, err = e.Generate(ctx, r)
-	}
-	if err != nil {
-		t.Error(err)
+	s := admitted(ctx, t, e, rng, r)
+	if s == nil {
 		return
 	}
 	accepted.Add(1)

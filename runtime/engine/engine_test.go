@@ -95,17 +95,7 @@ func TestSampled(t *testing.T) {
 	e := start(t, b, func(c *Config) { c.StepTokens = 16 })
 	prompt := randomPrompt(rand.New(rand.NewPCG(3, 3)), 70)
 	const n = 40
-	want := func(p Sampling) string {
-		s := sample.New(p, sample.Vocab{Size: vocab, Text: testTokenizer().Text})
-		s.Prompt(prompt)
-		tokens, logits := slices.Clone(prompt), make([]float32, vocab)
-		for range n {
-			b.model(logits, len(tokens), func(q int) int32 { return tokens[q] })
-			tokens = append(tokens, s.Sample(logits, nil))
-			s.Accept(tokens[len(tokens)-1])
-		}
-		return decoded(tokens[len(prompt):])
-	}
+	want := func(p Sampling) string { return choiceText(b, prompt, p, 0, n) }
 	for range 2 { // the second time with used samplers
 		var streams []*Stream
 		var params []Sampling

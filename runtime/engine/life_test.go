@@ -371,13 +371,8 @@ func hammer(t *testing.T, e *Engine, b *fakeBackend, rng *rand.Rand, key string,
 		r.Prompt, r.MaxTokens, r.Stop = scripted(0), 0, []string{"STOP", "ba"}
 		want, finish = strings.Repeat("ab€", 30), FinishStop
 	}
-	s, err := e.Generate(ctx, r)
-	for errors.Is(err, ErrBusy) {
-		time.Sleep(time.Duration(rng.IntN(500)) * time.Microsecond)
-		s, err = e.Generate(ctx, r)
-	}
-	if err != nil {
-		t.Error(err)
+	s := admitted(ctx, t, e, rng, r)
+	if s == nil {
 		return
 	}
 	accepted.Add(1)

@@ -2,48 +2,16 @@ package engine
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/ulikunitz/xz"
 
 	"aquifer/models/modeltest"
 	"aquifer/runtime/chat"
 	"aquifer/runtime/grammar/grammartest"
 	"aquifer/tokenizer"
 )
-
-// shared reads a file of the shared test data; the test is skipped where that is not.
-func shared(t *testing.T, name ...string) []byte {
-	t.Helper()
-	path := filepath.Join(append([]string{modeltest.Shared(t)}, name...)...)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("needs %s, which is not on this machine", path)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".xz") {
-		if r, err = xz.NewReader(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
 
 // TestRealVocabularies draws answers that call tools token by token, with the vocabularies and templates of real models, and
 // reads them as the engine does.
@@ -63,12 +31,12 @@ func TestRealVocabularies(t *testing.T) {
 		{"llama2real", "x_llama2_official", "default (Hermes)", []string{"</s>"}, nil},
 	} {
 		t.Run(tt.tokenizer, func(t *testing.T) {
-			tok, err := tokenizer.Parse(shared(t, "tokenizers", tt.tokenizer+".json.xz"))
+			tok, err := tokenizer.Parse(modeltest.SharedFile(t, "tokenizers", tt.tokenizer+".json.xz"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			format, err := chat.New(chat.Source{
-				Template: string(shared(t, "reference", "chat-templates", "templates", tt.template+".jinja")),
+				Template: string(modeltest.SharedFile(t, "reference", "chat-templates", "templates", tt.template+".jinja")),
 				Special:  chat.Special{BOS: "<s>", EOS: tt.ends[0]},
 				Token: func(text string) (known, control bool) {
 					id, known := tok.ID(text)

@@ -2,18 +2,11 @@ package grammar
 
 import (
 	"context"
-	"errors"
-	"io"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/ulikunitz/xz"
 
 	"aquifer/models/modeltest"
 	"aquifer/tokenizer"
@@ -119,24 +112,7 @@ func realCompiler(t testing.TB, name string) *Compiler {
 
 func realVocabulary(t testing.TB, name string) Vocabulary {
 	t.Helper()
-	path := filepath.Join(modeltest.Shared(t), "tokenizers", name+".json.xz")
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("needs %s, which is not on this machine", path)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := xz.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tok, err := tokenizer.Parse(data)
+	tok, err := tokenizer.Parse(modeltest.SharedFile(t, "tokenizers", name+".json.xz"))
 	if err != nil {
 		t.Fatal(err)
 	}

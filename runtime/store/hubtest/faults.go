@@ -211,11 +211,7 @@ func Bomb() Fault {
 // OtherLength announces and sends more bytes than there are, or fewer.
 func OtherLength(extra int) Fault {
 	return func(c *Call) bool {
-		rec := &recorder{header: http.Header{}}
-		c.Serve(rec)
-		for k, v := range rec.header {
-			c.W.Header()[k] = v
-		}
+		rec := c.record()
 		body := append(rec.body, make([]byte, max(extra, 0))...)
 		body = body[:max(len(rec.body)+extra, 0)]
 		c.W.Header().Set("Content-Length", fmt.Sprint(len(body)))
@@ -228,11 +224,7 @@ func OtherLength(extra int) Fault {
 // Unannounced sends the right bytes and more, without saying how many there are.
 func Unannounced(extra int) Fault {
 	return func(c *Call) bool {
-		rec := &recorder{header: http.Header{}}
-		c.Serve(rec)
-		for k, v := range rec.header {
-			c.W.Header()[k] = v
-		}
+		rec := c.record()
 		c.W.Header().Del("Content-Length")
 		c.W.WriteHeader(rec.code)
 		c.W.Write(rec.body)
@@ -240,6 +232,16 @@ func Unannounced(extra int) Fault {
 		c.W.Write(make([]byte, extra))
 		return true
 	}
+}
+
+// record makes the right answer, sends its headers on, and holds the rest.
+func (c *Call) record() *recorder {
+	rec := &recorder{header: http.Header{}}
+	c.Serve(rec)
+	for k, v := range rec.header {
+		c.W.Header()[k] = v
+	}
+	return rec
 }
 
 // recorder holds an answer.
