@@ -175,6 +175,12 @@ compile_kernels() {
 	done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "${cc[@]}" "${CFLAGS[@]}" "$@" -I$KERNELS/csrc -Ibackends/abi
 }
 
+# link_kernels TARGET DIR makes a library, in DIR, of the object files there.
+link_kernels() {
+	# shellcheck disable=SC2046
+	"${cc[@]}" -shared -o "$2/$(basename "$(library_of "$1")")" "$2"/*.o $(link_flags "$1")
+}
+
 # build_kernels TARGET makes the library that the Go package embeds.
 build_kernels() {
 	local target=$1 dir out stamp id
@@ -199,8 +205,7 @@ build_kernels() {
 	note "compiling kernels for $target with ${cc[*]}"
 	rm -rf "$dir" "$stamp"
 	compile_kernels "$target" "$dir" "-DAQ_BUILD_ID=\"$id\""
-	# shellcheck disable=SC2046
-	"${cc[@]}" -shared -o "$dir/${out##*/}" "$dir"/*.o $(link_flags "$target")
+	link_kernels "$target" "$dir"
 	mv "$dir/${out##*/}" "$out"
 	say "$id" >"$stamp"
 }
@@ -347,8 +352,7 @@ do_sanitize() {
 	need_cc
 	compile_kernels "$target" "$dir" -O1 -DAQ_BUILD_ID='"sanitize"' -fsanitize=undefined \
 		-fno-sanitize=float-cast-overflow,float-divide-by-zero -fsanitize-undefined-trap-on-error
-	# shellcheck disable=SC2046
-	"${cc[@]}" -shared -o "$dir/${out##*/}" "$dir"/*.o $(link_flags "$target")
+	link_kernels "$target" "$dir"
 	say "{\"Replace\": {\"$PWD/$out\": \"$dir/${out##*/}\"}}" >"$dir/overlay.json"
 	go test -tags $TAGS -short -overlay "$dir/overlay.json" -run "${1:-.}" ./backends/cpu
 }

@@ -103,19 +103,13 @@ func (n *names) otherKey(named map[string]bool) (int32, error) {
 
 // content returns the automaton of what stands between the quotes of a name.
 func (n *names) content() (*dfa, error) {
-	lo, hi := 0, -1
-	if len(n.from) > 0 {
-		sh := n.shapes[0]
-		if len(sh.patterns)+len(sh.formats) > 0 {
-			return n.s.content(sh)
-		}
-		if lo, hi = sh.minLength, sh.maxLength; lo > maxRepeat || hi > maxRepeat {
-			at := n.from[0]
-			return nil, at.parent.keyword(at.name, ErrLimit, "is supported with lengths of at most %d", maxRepeat)
-		}
-		if hi >= 0 && lo > hi {
-			return &dfa{}, nil
-		}
+	if len(n.from) == 0 {
+		return n.s.lengths(anyShape())
 	}
-	return n.s.b.dfa(repeat(anyRune(), lo, hi), quoted)
+	sh := n.shapes[0]
+	if len(sh.patterns)+len(sh.formats) > 0 {
+		return n.s.content(sh)
+	}
+	d, err := n.s.lengths(sh)
+	return d, placed(err, n.from[0])
 }

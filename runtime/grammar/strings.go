@@ -97,14 +97,20 @@ func (s *schemas) content(sh *shape) (*dfa, error) {
 	if sh.minLength == 0 && sh.maxLength < 0 {
 		return d, nil
 	}
+	e, err := s.lengths(sh)
+	err = and(last, e, err) // before d is read
+	return d, err
+}
+
+// lengths returns the automaton of the texts of a shape's lengths.
+func (s *schemas) lengths(sh *shape) (*dfa, error) {
 	if sh.minLength > maxRepeat || sh.maxLength > maxRepeat {
-		return nil, last.parent.keyword(last.name, ErrLimit, "is supported beside lengths of at most %d", maxRepeat)
+		return nil, overLimit("is supported beside lengths of at most %d", maxRepeat)
 	}
 	if sh.maxLength >= 0 && sh.minLength > sh.maxLength {
 		return &dfa{}, nil
 	}
-	e, err := s.b.dfa(repeat(anyRune(), sh.minLength, sh.maxLength), quoted)
-	return d, and(last, e, err)
+	return s.b.dfa(repeat(anyRune(), sh.minLength, sh.maxLength), quoted)
 }
 
 // placed says which keyword an error is about, if it doesn't yet.
