@@ -365,18 +365,21 @@ windows_machine() {
 	wine=$(command -v wine64 || command -v /usr/lib/wine/wine64 || command -v wine) || return
 	export WINEPREFIX=$PWD/bin/wine WINEDEBUG=-all
 	mkdir -p "$WINEPREFIX"
-	"$wine" cmd /c ver >/dev/null 2>&1
+	timeout 120 "$wine" cmd /c ver >/dev/null 2>&1 || return
 	system=$WINEPREFIX/drive_c/windows/system32
 	if ! [ -e "$system/bcryptprimitives.dll" ]; then
 		printf '%s\n' '#include <windows.h>' '#include <ntsecapi.h>' \
 			'__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return RtlGenRandom(p, (ULONG)n); }' >"$WINEPREFIX/prng.c"
-		"${cc[@]}" -shared -o "$system/bcryptprimitives.dll" "$WINEPREFIX/prng.c" -ladvapi32
+		"${cc[@]}" -shared -o "$system/bcryptprimitives.dll" "$WINEPREFIX/prng.c" -ladvapi32 || return
 	fi
 }
 
-# The kernels of Windows under wine: opened, called, compared with the reference, at every level of this processor.
+# The kernels of Windows under wine: opened, called, the same for any number of threads, AQLM's products at AVX2 compared with
+# the reference; or all tests; or those of a pattern.
 do_windows() {
 	local wine dir=$PWD/bin/windows
+	local selection=${1:-TestConformance/^avx2\$/3_threads/^aqlm\$|^Test(Close|Compile|Kernels|Memory|Open|Threads)}
+	[ "$selection" != all ] || selection='TestConformance//3_threads|^Test([^C]|Cl|Comp)'
 	need_go
 	if ! windows_machine; then
 		note "SKIP windows: needs linux/amd64, wine (Debian, Ubuntu: apt-get install wine64) and zig (pip install ziglang)"
@@ -385,7 +388,7 @@ do_windows() {
 	build_kernels windows_amd64
 	GOOS=windows GOARCH=amd64 go test -c -tags $TAGS -o "$dir/" ./backends/cpu ./backends/internal/dl
 	(cd backends/internal/dl && "$wine" "$dir/dl.test.exe" -test.v)
-	(cd $KERNELS && "$wine" "$dir/cpu.test.exe" -test.short -test.v -test.run "${1:-TestConformance//3_threads|^Test([^C]|Cl|Comp)}")
+	(cd $KERNELS && "$wine" "$dir/cpu.test.exe" -test.short -test.v -test.timeout 5m -test.run "$selection")
 }
 
 do_units() {
@@ -404,7 +407,7 @@ do_test() {
 	local logs=bin/test step start failed=
 	compile ""
 	rm -rf $logs && mkdir -p $logs
-	for step in lint cross race units arm64; do
+	for step in lint cross race units arm64 windows; do
 		start=$SECONDS
 		if ./build.sh "$step" >"$logs/$step.log" 2>&1; then
 			say "$step: passed, $((SECONDS - start)) s" | tee -a $logs/summary
@@ -420,7 +423,7 @@ do_test() {
 	printf '\nskipped:\n'
 	{
 		skips $logs/units.log
-		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log $logs/arm64.log
+		sed -n 's/^build.sh: SKIP /  /p' $logs/lint.log $logs/arm64.log $logs/windows.log
 	} | grep . || say "  nothing"
 	printf '\npackages:\n'
 	grep -E '^(ok|FAIL|\?)[[:space:]]' $logs/units.log || true
@@ -485,13 +488,13 @@ usage: ./build.sh VERB
 
   build [TAG]   build bin/aquifer with its kernels; the tag nomodel leaves the embedded model out
   run [ARGS]    build if needed, then aquifer run ARGS: ./build.sh run "Why is the sky blue?"
-  test          everything that can run here: lint, cross, race, units and arm64
+  test          everything that can run here: lint, cross, race, units, arm64 and windows
   lint          gofumpt, go vet, staticcheck, shellcheck
   cross         build and vet for the other platforms
   race          the concurrent packages under the race detector
   units         all Go tests: units, goldens, conformance, fuzz seeds, clients
   sanitize      the kernels' tests with undefined behaviour trapped
-  windows [RE]  the kernels of Windows under wine, compiled by zig
+  windows [all] the kernels of Windows under wine, compiled by zig: a selection, all, or what a pattern of tests says
   arm64 [all]   the kernels of arm64 under an emulator: a selection, all short tests (half an hour), or what test
                 flags say: ./build.sh arm64 -test.run TestGolden
   bench [ARGS]  Go benchmarks, then aquifer bench ARGS
