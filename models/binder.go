@@ -24,6 +24,7 @@ type binder struct {
 
 	params int64
 	body   []plan.Weight // matrices of the layers
+	head   plan.Weight
 }
 
 func newBinder(c *checkpoint.Checkpoint) (*binder, error) {
@@ -294,7 +295,7 @@ func (b *binder) model(arch string) (*Model, error) {
 	}
 	m := &Model{
 		Name: b.ck.Name, Arch: arch, Plan: &b.Plan, Bindings: b.bindings,
-		Context: b.Plan.MaxPos, Vocab: b.Plan.Vocab, Params: b.params,
+		Context: b.Plan.MaxPos, Vocab: b.Plan.Vocab, Params: b.params, head: b.head,
 	}
 	var schemes, types []string
 	var stored float64 // bytes

@@ -180,12 +180,12 @@ func (m *decoder) down(prefix, biasKey string, act plan.Activation) {
 func (m *decoder) finish(scale, limit float32) {
 	m.norm(m.h, m.x, "model.norm")
 	logits := plan.All(m.Buffer("logits", plan.PerOutput, m.vocab))
-	head := m.table
+	m.head = m.table
 	if !m.tied {
-		head = m.matrix("lm_head", m.vocab, m.hidden)
+		m.head = m.matrix("lm_head", m.vocab, m.hidden)
 	}
 	h := m.now(m.h, 0)
-	m.Linear(h, plan.Output{To: logits, W: head, Bias: plan.None})
+	m.Linear(h, plan.Output{To: logits, W: m.head, Bias: plan.None})
 	if scale != 1 || limit != 0 {
 		m.Scale(logits, logits, scale, limit, m.vocab)
 	}

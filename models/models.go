@@ -19,13 +19,15 @@ type Model struct {
 	Scheme string // of the layers' matrices: "2x8g8", "dense f16", "2x8g8 + dense"
 	Plan   *plan.Plan
 	// Bindings lists, in plan order, the tensor of every part of every weight that comes from the checkpoint. The
-	// tensor's elements lie in the order that backends.Program.Load expects.
+	// tensor's elements, in the form that Tensor gives them, lie in the order that backends.Program.Load expects.
 	Bindings []Binding
 
 	Context       int     // positions the model was made for
 	Vocab         int     // token ids
 	Params        int64   // weights and biases of the uncompressed model, a tied embedding counted once
 	BitsPerWeight float64 // of the layers' matrices, with codebooks and scales
+
+	head plan.Weight // what makes the logits, which may be the embedding
 }
 
 // Binding names the tensor that holds one part of a weight.

@@ -98,14 +98,14 @@ def add_tests(samples, name, rows):
 
 
 def products_of_a_token(level, threads):
-    """Returns the seconds that the products of a token of Llama-2-7B take, 2x8g8 fast and the head in F16."""
+    """Returns the seconds that the products of a token of Llama-2-7B take, 2x8g8 fast and the head in Q8_0."""
     common = ("--kernels", "-b", 1, "-r", 3, "-t", threads, "--level", level)
     shape = noise_gguf.SHAPES[LLAMA2]
     hidden, inner = shape["hidden"], shape["inner"]
     count = {(hidden, hidden): 4, (inner, hidden): 2, (hidden, inner): 1}
     names = ",".join(f"{rows}x{cols}" for rows, cols in count)
     layers = ours(*common, "--precision", "fast", "--encodings", "2x8g8", "--shapes", names)
-    head = ours(*common, "--encodings", "f16", "--shapes", f"{shape['vocab']}x{hidden}")
+    head = ours(*common, "--encodings", "q8_0", "--shapes", f"{shape['vocab']}x{hidden}")
     layer = sum(r["median_ns"] * count[r["n_rows"], r["n_cols"]] for r in layers)
     return (layer * shape["layers"] + head[0]["median_ns"]) / 1e9
 

@@ -156,7 +156,7 @@ func (g *ggufReader) tensor(t gguf.Tensor) (Tensor, error) {
 		return Tensor{}, err
 	}
 	if x.DType != ggufType(t.Type) {
-		x.r, x.off = &blockReader{r: g.r, off: t.Offset, size: t.Size, t: t.Type, to: x.DType}, 0
+		x.r, x.off = newBlocks(g.r, t, x.DType), 0
 	}
 	return x, nil
 }

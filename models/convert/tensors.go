@@ -84,9 +84,9 @@ func (p *progress) source(name string, t checkpoint.Tensor, o Options) (gguf.Sou
 	}
 	s.Type = kind
 	embedding := name == "token_embd.weight" || name == "output.weight"
-	quantize := embedding && o.Embedding == plan.Q8_0 && t.DType != plan.Q8_0
-	if quantize {
-		if err := quantizable(t); err != nil {
+	if embedding && o.Embedding == plan.Q8_0 {
+		var err error
+		if t, err = t.ToQ8_0(); err != nil {
 			return s, err
 		}
 		s.Type = gguf.Q8_0
@@ -97,11 +97,7 @@ func (p *progress) source(name string, t checkpoint.Tensor, o Options) (gguf.Sou
 	}
 	p.total += size
 	s.Open = func() (io.Reader, error) {
-		var r io.Reader = io.NewSectionReader(t, 0, t.Bytes)
-		if quantize {
-			r = newQuantizer(t)
-		}
-		return &counted{r, p}, nil
+		return &counted{io.NewSectionReader(t, 0, t.Bytes), p}, nil
 	}
 	return s, nil
 }

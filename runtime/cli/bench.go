@@ -157,7 +157,7 @@ func (a *app) benchPlan(s settings, path string, o loadOptions) error {
 	if out := s.str("output"); out != "md" && out != "json" {
 		return usageErrorf("--plan-only has no %s; use --output md or json", strings.ToUpper(out))
 	}
-	ck, m, err := a.benchModel(path, s.str("synthetic"))
+	ck, m, err := a.benchModel(s, path, s.str("synthetic"))
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (a *app) benchPlan(s settings, path string, o loadOptions) error {
 
 // benchThreads loads the model for one number of threads and runs all tests.
 func (a *app) benchThreads(ctx context.Context, s settings, path string, tests []benchTest, o loadOptions) ([]benchResult, error) {
-	ck, m, err := a.benchModel(path, s.str("synthetic"))
+	ck, m, err := a.benchModel(s, path, s.str("synthetic"))
 	if err != nil {
 		return nil, err
 	}
@@ -187,12 +187,12 @@ func (a *app) benchThreads(ctx context.Context, s settings, path string, tests [
 
 // benchModel opens and plans the model at path, or makes one if a synthetic one is named. The caller closes the
 // checkpoint.
-func (a *app) benchModel(path, spec string) (*checkpoint.Checkpoint, *models.Model, error) {
+func (a *app) benchModel(s settings, path, spec string) (*checkpoint.Checkpoint, *models.Model, error) {
 	ck, err := a.benchCheckpoint(path, spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := buildModel(ck)
+	m, err := s.buildModel(ck)
 	if err != nil {
 		return nil, nil, errors.Join(err, ck.Close())
 	}

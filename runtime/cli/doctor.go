@@ -67,7 +67,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Example: "  aquifer doctor -v\n  aquifer doctor ./Llama-3.2-1B-Instruct-AQLM --level avx2",
 	}
 	a.completeModels(cmd, 1, stored)
-	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision", "endpoint"})
+	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision", "head", "endpoint"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		d := diagnose()
 		d.Store, d.Hub = diagnoseStore(), diagnoseHub(s)

@@ -29,7 +29,7 @@ func (a *app) reportKernels(s settings, path string) (name string, reports []ker
 		return "", nil, err
 	}
 	defer ck.Close()
-	m, err := buildModel(ck)
+	m, err := s.buildModel(ck)
 	if err != nil {
 		return "", nil, err
 	}

@@ -33,6 +33,7 @@ var knobs = []knob{
 	{name: "level", def: "", defText: "the best this machine has", help: "instruction set of the cpu backend, see aquifer doctor"},
 	{name: "threads", short: "t", def: 0, defText: "physical cores within the cgroup quota", max: 1024, listIn: "bench", help: "threads of the backend"},
 	{name: "precision", def: "auto", oneOf: []string{"auto", "exact", "fast"}, help: "arithmetic of products with compressed weights; auto is fast where that keeps perplexity within 0.5 %"},
+	{name: "head", def: "auto", oneOf: []string{"auto", "file", "q8_0"}, help: "form of the matrix behind the layers of a compressed model: as in its file, or q8_0, half of f16; auto is q8_0 unless --precision is exact"},
 	{name: "kv", def: "f16", oneOf: []string{"f32", "f16", "q8_0"}, help: "type of cached keys and values; q8_0 takes about half the memory of f16"},
 	{name: "speculate", def: "auto", help: "tokens that an answer may guess from earlier text and try in a step, or off; auto is 8, and unless --precision is exact for requests with a prediction only"},
 	{name: "context", short: "c", def: 0, defText: "the model's, at most 8192", max: 1 << 24, help: "tokens a conversation can hold"},
@@ -131,7 +132,7 @@ func environment(name string) string {
 var (
 	hubKnobs    = []string{"endpoint", "connections", "bandwidth"}
 	modelKnobs  = []string{"model"}
-	deviceKnobs = []string{"backend", "level", "threads", "precision", "kv", "context"}
+	deviceKnobs = []string{"backend", "level", "threads", "precision", "head", "kv", "context"}
 	askKnobs    = []string{
 		"system", "max-tokens", "temperature", "top-p", "top-k", "min-p", "repeat-penalty", "seed", "stop", "raw", "stats",
 	}

@@ -50,7 +50,7 @@ func (a *app) load(ctx context.Context, s settings, path string, o loadOptions) 
 	if err != nil {
 		return nil, err
 	}
-	model, err := buildModel(ck)
+	model, err := s.buildModel(ck)
 	if err != nil {
 		return nil, errors.Join(err, ck.Close())
 	}
@@ -168,6 +168,15 @@ var (
 	precisions = map[string]backends.Precision{"exact": backends.Exact, "fast": backends.Fast, "auto": backends.Auto}
 	kvTypes    = map[string]plan.DType{"f32": plan.F32, "f16": plan.F16, "q8_0": plan.Q8_0}
 )
+
+// buildModel plans a model that is to run: with the form of its head that the flags ask for.
+func (s settings) buildModel(ck *checkpoint.Checkpoint) (*models.Model, error) {
+	m, err := buildModel(ck)
+	if err == nil && (s.str("head") == "q8_0" || s.str("head") == "auto" && s.str("precision") != "exact") {
+		m.CompactHead()
+	}
+	return m, err
+}
 
 func buildModel(ck *checkpoint.Checkpoint) (*models.Model, error) {
 	m, err := models.Build(ck)

@@ -122,7 +122,7 @@ func (a *app) perplexity(s settings, path, text string) error {
 	if err != nil {
 		return err
 	}
-	m, err := buildModel(ck)
+	m, err := s.buildModel(ck)
 	if err != nil {
 		return errors.Join(err, ck.Close())
 	}

@@ -147,11 +147,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	if err := bound(cfg.Model); err != nil {
 		return nil, err
 	}
-	var tensor func(string) (checkpoint.Tensor, bool)
-	if cfg.Checkpoint != nil {
-		tensor = cfg.Checkpoint.Tensor
-	}
-	list, total, err := chunks(cfg.Model, tensor)
+	list, total, err := chunks(cfg.Model, cfg.Checkpoint)
 	if err != nil {
 		return nil, err
 	}

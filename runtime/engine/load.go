@@ -27,15 +27,15 @@ type chunk struct {
 }
 
 // chunks cuts the tensors of a model. It checks their sizes once more: a backend is given exactly what it was promised.
-func chunks(m *models.Model, tensor func(name string) (checkpoint.Tensor, bool)) (list []chunk, total int64, err error) {
+func chunks(m *models.Model, c *checkpoint.Checkpoint) (list []chunk, total int64, err error) {
 	for i := range m.Bindings {
 		b := &m.Bindings[i]
-		t, ok := tensor(b.Tensor)
-		if !ok {
-			return nil, 0, fmt.Errorf("engine: tensor %q is missing", b.Tensor)
-		}
 		if b.Weight < 0 || int(b.Weight) >= len(m.Plan.Weights) {
 			return nil, 0, fmt.Errorf("engine: tensor %q is bound to weight %d of %d", b.Tensor, b.Weight, len(m.Plan.Weights))
+		}
+		t, err := m.Tensor(c, *b)
+		if err != nil {
+			return nil, 0, fmt.Errorf("engine: %w", err)
 		}
 		rows, rowBytes := m.Plan.Weights[b.Weight].PartBytes(b.Part)
 		if rows < 1 || rowBytes < 1 || t.Bytes%rowBytes != 0 || t.Bytes/rowBytes != int64(rows) {

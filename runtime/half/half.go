@@ -72,3 +72,18 @@ func Encode(dst []byte, src []float32) int {
 	}
 	return large
 }
+
+// Decode widens the first len(dst) little-endian halves of src, which is at least as long, as Float does.
+func Decode(dst []float32, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		h := uint32(binary.LittleEndian.Uint16(src[2*i:]))
+		if h&0x7c00 == 0x7c00 {
+			dst[i] = Float(uint16(h))
+			continue
+		}
+		// With the exponent's bias still that of a half the number is 2^-112 times too small, subnormal ones included.
+		v := math.Float32frombits(h&0x7fff<<13) * 0x1p112
+		dst[i] = math.Float32frombits(math.Float32bits(v) | h&0x8000<<16)
+	}
+}

@@ -132,6 +132,19 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+func TestDecode(t *testing.T) {
+	src, dst := make([]byte, 2<<16), make([]float32, 1<<16)
+	for h := range 1 << 16 {
+		binary.LittleEndian.PutUint16(src[2*h:], uint16(h))
+	}
+	Decode(dst, src)
+	for h := range 1 << 16 {
+		if got, want := math.Float32bits(dst[h]), math.Float32bits(Float(uint16(h))); got != want {
+			t.Fatalf("%#04x became %#08x, want %#08x", h, got, want)
+		}
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	r := rand.New(rand.NewPCG(5, 6))
 	src := make([]float32, 4096)
