@@ -95,7 +95,6 @@ func (l *lab) vector(name string, n int, t plan.DType) plan.Weight {
 }
 
 func (l *lab) randomAQLM(info plan.WeightInfo) plan.Weight {
-	w := l.b.Weight(info)
 	s := info.Scheme
 	// Large codebooks repeat a block of random values; 4093 is prime, so that a wrong index shows.
 	books, n, _ := info.PartShape(plan.Codebooks)
@@ -104,6 +103,13 @@ func (l *lab) randomAQLM(info plan.WeightInfo) plan.Weight {
 	for i := range values {
 		values[i] = block[i%len(block)]
 	}
+	return l.aqlmOf(info, values)
+}
+
+// aqlmOf adds a compressed weight with the given codebooks, random codes and scales.
+func (l *lab) aqlmOf(info plan.WeightInfo, books []float32) plan.Weight {
+	w := l.b.Weight(info)
+	s := info.Scheme
 	scales := make([]float32, info.Rows/s.OutGroup)
 	for i := range scales {
 		scales[i] = float32(0.5 + l.rng.Float64())
@@ -115,7 +121,7 @@ func (l *lab) randomAQLM(info plan.WeightInfo) plan.Weight {
 	l.data = append(
 		l.data,
 		delivery{w, plan.Codes, l.codes(rows*cols, s.Bits)},
-		delivery{w, plan.Codebooks, encode(info.Codebooks, values)},
+		delivery{w, plan.Codebooks, encode(info.Codebooks, books)},
 		delivery{w, plan.Scales, encode(info.Scales, scales)},
 	)
 	return w

@@ -58,6 +58,7 @@ func linearCases() []testCase {
 	}
 	cases = append(cases, fusedCases()...)
 	cases = append(cases, outlierCases()...)
+	cases = append(cases, alignedCases()...)
 	return append(cases, outputRowsCase())
 }
 
@@ -140,6 +141,36 @@ func outlierCases() []testCase {
 			l.result(y, info.Rows)
 			return l.differ(tested, oracle, options(p), linearTolerance(p), tokens(1, 0), tokens(4, 0), tokens(21, 0), tokens(100, 0))
 		})...)
+	}
+	return cases
+}
+
+// alignedCases: inputs and entries of one direction, so that sums are as large as their norms allow. Integer kernels must have room
+// for them, whichever way the direction points: all columns alike, or one in a group.
+func alignedCases() []testCase {
+	var cases []testCase
+	for _, info := range []plan.WeightInfo{aqlm(1, 8, 8, 1), aqlm(2, 8, 8, 1), aqlm(4, 8, 8, 1), aqlm(8, 8, 32, 1), aqlm(1, 16, 8, 1), aqlm(2, 16, 8, 1), aqlm(1, 16, 16, 1)} {
+		info.Name, info.Rows, info.Cols = "w", 130, 576
+		for _, every := range []int{1, info.Scheme.InGroup} {
+			name := fmt.Sprintf("aligned/%s-every-%d", info.Scheme, every)
+			cases = append(cases, precisions(name, func(p backends.Precision, tested, oracle backends.Backend) error {
+				l := newLab(name)
+				values := make([]float32, labVocab*info.Cols)
+				for i := 0; i < len(values); i += every {
+					values[i] = []float32{1, -1, 1000, 3e-5}[i/info.Cols%4]
+				}
+				x := l.inputOf("x", info.Cols, values)
+				books, n, _ := info.PartShape(plan.Codebooks)
+				entries := make([]float32, books*n)
+				for i := 0; i < len(entries); i += every {
+					entries[i] = -0.75
+				}
+				y := plan.All(l.b.Buffer("y", plan.PerToken, info.Rows))
+				l.b.Linear(x, plan.Output{To: y, W: l.aqlmOf(info, entries), Bias: plan.None})
+				l.result(y, info.Rows)
+				return l.differ(tested, oracle, options(p), linearTolerance(p), tokens(1, 0), tokens(3, 0), tokens(9, 0), tokens(100, 0))
+			})...)
+		}
 	}
 	return cases
 }

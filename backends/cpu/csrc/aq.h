@@ -73,12 +73,12 @@ typedef struct weight {
 	float *book_step;    // ... (K) the value of 1
 	float *book_norm;    // tables: (K) largest norm of an entry
 	float *scales;       // (rows/og)
-	int16_t *book_i;     // panels of bytes: codebooks as integers of book_unit, or ...
+	int16_t *book_i;     // panels of bytes or words: codebooks as integers of book_unit, or ...
 	uint8_t *book_8;     // ... as bytes, biased by 128 if the level has panels of bytes, else signed
-	float book_unit;
-	_Atomic uint16_t *tops; // with book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
+	float book_unit, book_scale; // panels of words: its inverse, which larger books are rounded with as they are decoded
+	_Atomic uint16_t *tops; // panels of bytes of book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
 	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
-	_Atomic int32_t book_state; // of book_i and book_8: BOOK_*
+	_Atomic int32_t book_state; // of book_i, book_8 and book_unit: BOOK_*
 	float *values;       // vectors: (cols)
 	bool matrix;         // used by a linear op or an embedding
 	bool vector;         // used by an op that wants a vector
@@ -145,12 +145,12 @@ typedef struct tokens_args {
 	int32_t tokens, tile, tiles;
 } tokens_args;
 
-// A tile of AQLM rows times many tokens that were rounded to bytes; w has book_i or book_8.
+// A tile of AQLM rows times many tokens that were rounded to bytes or words, see bytes_weight and words_weight.
 typedef struct panel8_args {
 	const weight *w;
-	const int8_t *x;       // (tokens, ldx), zero behind the last column
+	const int8_t *x;       // (tokens, ldx) bytes, zero behind the last column
 	const float *unit;     // (tokens, x_blocks) value of one, for AQ_BYTES_COLS columns
-	const int32_t *x_bias; // (tokens, x_blocks) -128 times their sum
+	const int32_t *x_bias; // (tokens, x_blocks) bytes: -128 times their sum
 	float *y;              // (tokens, ldy), row 0 is row `row` of w
 	const float *bias;     // (rows) or NULL
 	uint8_t *workspace;    // AQ_PANEL8_COLS x AQ_TILE
@@ -232,6 +232,11 @@ typedef struct kernels {
 	void (*panel8)(const panel8_args *a);
 	void (*codes8)(codes8_args *a);
 	int32_t x8_bytes, bytes_tokens, bytes_books;
+	// Entries as words in panels, for precision auto, with inputs rounded to words. NULL: the level has none. Cycles as above.
+	void (*quantize_words)(const float *x, int32_t cols, int8_t *q, float *unit, int32_t *bias);
+	bool (*words_book)(weight *w);
+	void (*panel16)(const panel8_args *a);
+	float cost_decode16, cost_madd16;
 } kernels;
 
 const kernels *aq_level_baseline(void);
@@ -314,7 +319,7 @@ int32_t fail(device *d, int32_t status, int64_t bytes, const char *format, ...) 
 // error_read copies the last error.
 void error_read(device *d, aq_error *out);
 
-enum { METHOD_DENSE, METHOD_CODES, METHOD_CODES8, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8, METHOD_TOKENS }; // see product.c
+enum { METHOD_DENSE, METHOD_CODES, METHOD_CODES8, METHOD_TABLES, METHOD_PANEL, METHOD_PANEL8, METHOD_PANEL16, METHOD_TOKENS }; // see product.c
 
 // A product is a weight times some rows of input.
 typedef struct product {
@@ -332,7 +337,7 @@ typedef struct product {
 typedef struct product_list {
 	product *items; // as many as the op with the most has
 	int32_t n, units;
-	int32_t bytes_rows; // rows of input that METHOD_PANEL8 rounds to bytes
+	int32_t rounded_rows; // rows of input that some method rounds to bytes or words
 	int64_t partials; // floats of program.partials in use
 } product_list;
 
@@ -452,6 +457,7 @@ int32_t product_panel_cols(const weight *w);
 int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
 bool fast_tables(const program *p); // of one token
 bool bytes_weight(const program *p, const weight *w);
+bool words_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);
 int32_t experts_uses(const program *p, const aq_op *op);
 int64_t experts_partials(const program *p, const aq_op *op);

@@ -78,24 +78,36 @@ INL void code_rows(const codes_args *a, int32_t r, int32_t t, const int32_t R, c
 	}
 }
 
+// code_tokens multiplies all rows with C tokens from t on, R rows at a time.
+INL void code_tokens(const codes_args *a, int32_t t, const int32_t R, const int32_t C, const int32_t K, const int32_t g,
+	const bool half) {
+	int32_t r = 0;
+	for (; r + R <= a->rows; r += R) {
+		code_rows(a, r, t, R, C, K, g, half);
+	}
+	for (; r < a->rows; r++) {
+		code_rows(a, r, t, 1, C, K, g, half);
+	}
+}
+
+// An entry is loaded once for up to four tokens. More rows side by side than that leave no registers.
 INL void codes_scheme(const codes_args *a, const int32_t K, const int32_t g, const bool half) {
 	int32_t t = 0;
-	for (; t + 2 <= a->tokens; t += 2) {
-		int32_t r = 0;
-		for (; r + 4 <= a->rows; r += 4) {
-			code_rows(a, r, t, 4, 2, K, g, half);
-		}
-		for (; r < a->rows; r++) {
-			code_rows(a, r, t, 1, 2, K, g, half);
-		}
+	for (; t + 4 <= a->tokens; t += 4) {
+		code_tokens(a, t, 2, 4, K, g, half);
 	}
-	for (int32_t r = 0; t < a->tokens && r < a->rows;) {
-		if (r + 4 <= a->rows) {
-			code_rows(a, r, t, 4, 1, K, g, half);
-			r += 4;
-		} else {
-			code_rows(a, r++, t, 1, 1, K, g, half);
-		}
+	switch (a->tokens - t) {
+	case 3:
+		code_tokens(a, t, 2, 3, K, g, half);
+		break;
+	case 2:
+		code_tokens(a, t, 4, 2, K, g, half);
+		break;
+	case 1:
+		code_tokens(a, t, 4, 1, K, g, half);
+		break;
+	default:
+		break;
 	}
 }
 

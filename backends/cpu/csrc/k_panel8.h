@@ -1,13 +1,8 @@
 // Fast products of many tokens on AVX-512 VNNI: a tile of 64 AQLM rows is decoded to bytes, a column block at a time,
 // and multiplied with activations rounded to bytes.
 //
-//   x   (tokens, cols) int8, one unit for a token and AQ_BYTES_COLS columns
-//   w   panel [4 columns][64 rows][4 bytes] of AQ_PANEL8_COLS columns, biased to unsigned, one unit for a row: four
-//       vectors hold four columns of the 64 rows
-//   y   (tokens, 64 rows): 16 rows are a vector, so sums need no shuffles
-//
-// vpdpbusd multiplies unsigned with signed bytes. The bias of 128 adds 128 sum(x) to a sum, so the accumulators start
-// at minus that. Sums of AQ_BYTES_COLS columns are exact integers, then floats in registers.
+// vpdpbusd multiplies unsigned with signed bytes. The bias of 128 of the weights adds 128 sum(x) to a sum, so the
+// accumulators start at minus that. A row of a panel has one unit.
 //
 // Eight neighbouring inputs are rotated by a Hadamard matrix before they are rounded, and so are the codebook entries:
 // (Hx)(Hw)/8 = xw. A large channel, which trained models have, is spread over eight and the unit of its block
@@ -104,28 +99,6 @@ static bool bytes_book(weight *w) {
 }
 
 // ---- decoding -------------------------------------------------------------------------------------------------------
-
-// offsets8 sets off[lookup][byte] to the byte offsets of the entries that a run of codes names.
-INL void offsets8(const uint8_t *codes, int32_t lookups, int32_t entry, uint16_t *off) {
-	const __m512i bytes = _mm512_set1_epi16((int16_t)entry);
-	for (int32_t q = 0; q < lookups; q++) {
-		const __m512i c = _mm512_load_si512(codes + q * AQ_TILE);
-		const __m512i a = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(c));
-		const __m512i b = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(c, 1));
-		_mm512_store_si512(off + q * AQ_TILE, _mm512_mullo_epi16(a, bytes));
-		_mm512_store_si512(off + q * AQ_TILE + 32, _mm512_mullo_epi16(b, bytes));
-	}
-}
-
-// entries8 adds the K entries of a row's group; at is the row's place in the offsets.
-INL __m128i entries8(const uint8_t *book, int64_t book_bytes, const uint16_t *off, int32_t at, const int32_t K) {
-	__m128i s = _mm_load_si128((const __m128i *)(const void *)(book + off[at]));
-#pragma GCC unroll 16
-	for (int32_t k = 1; k < K; k++) {
-		s = _mm_add_epi16(s, _mm_load_si128((const __m128i *)(const void *)(book + k * book_bytes + off[k * AQ_TILE + at])));
-	}
-	return s;
-}
 
 // pack8 stores eight columns of four rows, given as bytes of two rows each.
 INL void pack8(uint8_t *panel, __m128i a, __m128i b) {
@@ -252,82 +225,7 @@ static void codes8(const weight *w, int32_t row, int32_t rows, int32_t col, int3
 	}
 }
 
-// ---- multiplying ----------------------------------------------------------------------------------------------------
-
-// One column block of a panel with all tokens.
-typedef struct block8 {
-	float scale[AQ_TILE], add[AQ_TILE]; // of the rows; add: in the first block
-	const uint8_t *panel;
-	const int8_t *x;     // (tokens, ldx)
-	const float *unit;   // (tokens, x_blocks)
-	const int32_t *bias; // (tokens, x_blocks)
-	float *y;            // (tokens, ldy)
-	int64_t ldx, ldy;
-	int32_t x_blocks, cols, rows;
-	bool first;
-} __attribute__((aligned(64))) block8;
-
-// dot8 is vpdpbusd in place: left to itself gcc copies and spills the accumulators, which halves the speed.
-INL __m512i dot8(__m512i acc, __m512i w, __m512i x) {
-	__asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
-	return acc;
-}
-
-INL void multiply8(const block8 *a, int32_t t, const int32_t tokens) {
-	__m512 sum[3][4];
-	const int8_t *x = a->x + t * a->ldx;
-	const float *unit = a->unit + (int64_t)t * a->x_blocks;
-	const int32_t *bias = a->bias + (int64_t)t * a->x_blocks;
-	const uint8_t *w = a->panel;
-#pragma GCC unroll 3
-	for (int32_t i = 0; i < tokens; i++) {
-		sum[i][0] = sum[i][1] = sum[i][2] = sum[i][3] = _mm512_setzero_ps();
-	}
-	for (int32_t col = 0; col < a->cols; col += AQ_BYTES_COLS, unit++, bias++) {
-		__m512i acc[3][4];
-#pragma GCC unroll 3
-		for (int32_t i = 0; i < tokens; i++) {
-			acc[i][0] = acc[i][1] = acc[i][2] = acc[i][3] = _mm512_set1_epi32(bias[(int64_t)i * a->x_blocks]);
-		}
-		const int32_t end = min_i32(a->cols, col + AQ_BYTES_COLS);
-		for (int32_t k = col; k < end; k += 4, w += 4 * AQ_TILE) {
-			__m512i wv[4];
-#pragma GCC unroll 4
-			for (int32_t j = 0; j < 4; j++) {
-				wv[j] = once(_mm512_load_si512(w + 64 * j));
-			}
-#pragma GCC unroll 3
-			for (int32_t i = 0; i < tokens; i++) {
-				int32_t four;
-				memcpy(&four, x + i * a->ldx + k, 4);
-				const __m512i xv = _mm512_set1_epi32(four);
-#pragma GCC unroll 4
-				for (int32_t j = 0; j < 4; j++) {
-					acc[i][j] = dot8(acc[i][j], wv[j], xv);
-				}
-			}
-		}
-#pragma GCC unroll 3
-		for (int32_t i = 0; i < tokens; i++) {
-			const __m512 u = _mm512_set1_ps(unit[(int64_t)i * a->x_blocks]);
-#pragma GCC unroll 4
-			for (int32_t j = 0; j < 4; j++) {
-				sum[i][j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), u, sum[i][j]);
-			}
-		}
-	}
-#pragma GCC unroll 3
-	for (int32_t i = 0; i < tokens; i++) {
-		float *y = a->y + (t + i) * a->ldy;
-#pragma GCC unroll 4
-		for (int32_t j = 0; j < 4; j++) {
-			const int32_t n = a->rows - 16 * j;
-			const __mmask16 some = n >= 16 ? 0xffff : n > 0 ? first_lanes(n) : 0;
-			const __m512 before = a->first ? _mm512_load_ps(a->add + 16 * j) : _mm512_maskz_loadu_ps(some, y + 16 * j);
-			_mm512_mask_storeu_ps(y + 16 * j, some, _mm512_fmadd_ps(sum[i][j], _mm512_load_ps(a->scale + 16 * j), before));
-		}
-	}
-}
+// ---- a tile ---------------------------------------------------------------------------------------------------------
 
 static void panel8(const panel8_args *a) {
 	const weight *w = a->w;
@@ -335,7 +233,7 @@ static void panel8(const panel8_args *a) {
 	const _Atomic uint16_t *tops = w->book_8 ? NULL : tops8(w, tile);
 	float row_scale[AQ_TILE] = {0}, unit[AQ_TILE];
 	rows8 factor;
-	block8 b = {.panel = a->workspace, .ldx = a->ldx, .ldy = a->ldy, .y = a->y, .rows = a->rows, .x_blocks = a->x_blocks};
+	int_block b = {.panel = a->workspace, .ldx = a->ldx, .ldy = a->ldy, .y = a->y, .rows = a->rows, .x_blocks = a->x_blocks};
 	for (int32_t r = 0; r < AQ_TILE; r++) {
 		row_scale[r] = r < a->rows ? w->scales[a->row + r] : 0;
 		b.add[r] = r < a->rows && a->bias ? a->bias[r] : 0;
@@ -356,14 +254,6 @@ static void panel8(const panel8_args *a) {
 		for (int32_t r = 0; r < AQ_TILE; r++) {
 			b.scale[r] = row_scale[r] * unit[r];
 		}
-		int32_t t = 0;
-		for (; t + 3 <= a->tokens; t += 3) {
-			multiply8(&b, t, 3);
-		}
-		if (a->tokens - t == 2) {
-			multiply8(&b, t, 2);
-		} else if (t < a->tokens) {
-			multiply8(&b, t, 1);
-		}
+		multiply_block(&b, a->tokens, false);
 	}
 }

@@ -18,6 +18,10 @@
 
 #include "k_codes8_avx2.h"
 
+#include "k_panel_ints.h"
+
+#include "k_panel16.h"
+
 // Costs: measured on Zen 4, see product.c.
 static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_product, .table_bytes = LANES_PASS_BYTES,
 	.cost_lookup = {0.62f, 0.44f}, .cost_entry = {0.07f, 0.1f}, .cost_lanes = {1.32f, 1.4f},
@@ -25,7 +29,8 @@ static const kernels level = {.name = "avx2", .book16 = true, .codes = codes_pro
 	.tables_name = "fp32", .tables_fast = tables_8bit, .tables_fast_name = "8 bit",
 	.tables_lanes = tables_lanes, .tokens = tokens_fp32, .tokens_fast = tokens_int16, .tokens_step = 8,
 	.tokens_fast_step = 16, .auto_tokens = true, .quantize8 = quantize16, .bytes_book = signed_book, .codes8 = signed_product, .x8_bytes = 2,
-	.bytes_tokens = 12, .bytes_books = 2, .cost_tokens_lookup = 1.4f, .cost_tokens_entry = 0.47f, .cost_tokens_fast_lookup = 1.6f,
+	.bytes_tokens = 12, .bytes_books = 2, .quantize_words = quantize_words, .words_book = words_book, .panel16 = panel16,
+	.cost_decode16 = 1.1f, .cost_madd16 = 0.05f, .cost_tokens_lookup = 1.4f, .cost_tokens_entry = 0.47f, .cost_tokens_fast_lookup = 1.6f,
 	.cost_tokens_fast_entry = 1.0f, COMMON_KERNELS};
 
 const kernels *aq_level_avx2(void) { return &level; }

@@ -14,7 +14,11 @@
 
 #include "k_lanes.h"
 
+#include "k_panel_ints.h"
+
 #include "k_panel8.h"
+
+#include "k_panel16.h"
 
 #include "k_codes8.h"
 
@@ -27,6 +31,7 @@ static const kernels level = {.name = "avx512", .interleaved = true, .book16 = t
 	.tables = tables_24bit, .tables_name = "24 bit", .tables_fast = tables_14bit, .tables_fast_name = "14 bit",
 	.fast_pairs = true, .auto_tables = true, .tables_lanes = tables_lanes, .quantize8 = quantize8,
 	.bytes_book = bytes_book, .panel8 = panel8, .codes8 = codes8_product, .x8_bytes = 1, .bytes_tokens = 2, .bytes_books = 1,
+	.quantize_words = quantize_words, .words_book = words_book, .panel16 = panel16, .cost_decode16 = 1.1f, .cost_madd16 = 0.041f,
 	 .tokens = tokens_fp32, .tokens_step = 8, .cost_tokens_lookup = 1.4f,
 	.cost_tokens_entry = 0.47f, COMMON_KERNELS};
 

@@ -11,6 +11,7 @@
 //                  vector's worth of input rows for a run of weight rows.
 //   METHOD_PANEL8  many rows, AQLM, fast precision: a tile is decoded to bytes and multiplied with inputs that a phase
 //                  before rounded to bytes. A unit is a tile.
+//   METHOD_PANEL16 many rows, AQLM, precision auto: as METHOD_PANEL8 with words.
 //   METHOD_CODES8  few rows, codes of more than 8 bits, fast precision: as METHOD_CODES, with entries rounded to bytes and
 //                  inputs to bytes or 16 bits.
 //   METHOD_PANEL   everything else: a tile of 64 weight rows is decoded to fp32 a column block at a time and multiplied
@@ -116,7 +117,7 @@ static double tokens_cycles(const program *p, const weight *w, int32_t tokens) {
 }
 
 int64_t product_workspace(const program *p, const weight *w) {
-	int64_t bytes = p->k->panel8 && bytes_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
+	int64_t bytes = (p->k->panel8 && bytes_weight(p, w)) || words_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
 	if (w->layout == LAYOUT_TILES && p->k->tokens) { // not book_t: there is no memory yet
 		const int64_t rows = min_i32(AQ_TOKENS_ROWS + AQ_TILE, w->tiles * AQ_TILE);
 		bytes = max_i64(bytes, rows * (fast_tokens(p, INT32_MAX) ? 96 : 32));
@@ -132,49 +133,64 @@ static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
 	return chunks >= most ? most : max_i32(1, (int32_t)chunks);
 }
 
-// bytes_ready prepares the books of a weight at its first use.
-static bool bytes_ready(const program *p, weight *w) {
-	if (!w->book_i && !w->book_8) {
-		return false;
-	}
-	int32_t state = atomic_load_explicit(&w->book_state, memory_order_relaxed);
+// book_ready rounds the books of a weight at its first use, or finds their unit. It reports false for books that hold
+// something else than numbers.
+static bool book_ready(const program *p, const weight *w, bool (*round)(weight *w)) {
+	weight *own = &p->weights[w - p->weights];
+	int32_t state = atomic_load_explicit(&own->book_state, memory_order_relaxed);
 	if (state == BOOK_STALE) {
-		state = p->k->bytes_book(w) ? BOOK_READY : BOOK_BROKEN;
-		atomic_store_explicit(&w->book_state, state, memory_order_relaxed);
+		state = round(own) ? BOOK_READY : BOOK_BROKEN;
+		atomic_store_explicit(&own->book_state, state, memory_order_relaxed);
 	}
 	return state == BOOK_READY;
+}
+
+static double panel16_cycles(const program *p, const weight *w, int32_t tokens) {
+	const double weights = (double)w->info.rows * w->info.cols;
+	return weights * (w->info.books / 8.0 * p->k->cost_decode16 + tokens * p->k->cost_madd16);
+}
+
+// choose_bytes sets the method of a weight of bytes_weight, where bytes have one.
+static bool choose_bytes(const program *p, const weight *w, int32_t tokens, int32_t *method) {
+	if (w->book_8 && codes_direct(w) && tokens <= p->k->bytes_tokens) {
+		*method = METHOD_CODES8;
+	} else if (p->k->panel8 && (w->book_8 || tokens > AQ_TABLE_TOKENS)) { // few rows keep the more accurate tables
+		*method = METHOD_PANEL8;
+	} else {
+		return false;
+	}
+	return book_ready(p, w, p->k->bytes_book);
 }
 
 static int32_t choose_method(const program *p, const weight *w, int32_t tokens) {
 	if (w->info.encoding == AQ_ENCODING_DENSE) {
 		return tokens <= AQ_DIRECT_TOKENS ? METHOD_DENSE : METHOD_PANEL;
 	}
-	if (w->book_8 && bytes_ready(p, &p->weights[w - p->weights])) {
-		if (codes_direct(w) && tokens <= p->k->bytes_tokens) {
-			return METHOD_CODES8;
-		}
-		if (p->k->panel8) {
-			return METHOD_PANEL8;
-		}
+	int32_t method;
+	if (bytes_weight(p, w) && choose_bytes(p, w, tokens, &method)) {
+		return method;
 	}
-	if (p->k->codes && codes_direct(w) && tokens <= CODES_TOKENS) {
+	if (p->k->codes && codes_direct(w) && tokens <= (words_weight(p, w) ? CODES_TOKENS : 2 * CODES_TOKENS)) {
 		return METHOD_CODES;
 	}
+	method = METHOD_PANEL;
+	double least = panel_cycles(p, w, tokens);
 	if (has_tables(p, w) && tokens <= AQ_TABLE_TOKENS) {
 		const double cycles = table_lanes(p, w, tokens) ? lanes_cycles(p, w, tokens) : tokens * table_cycles(p, w);
-		if (cycles <= panel_cycles(p, w, tokens)) {
-			return METHOD_TABLES;
+		if (cycles <= least) {
+			method = METHOD_TABLES;
+			least = cycles;
 		}
 	}
-	// Few rows keep the more accurate methods, which cost about the same.
-	if (tokens > AQ_TABLE_TOKENS && w->book_i && bytes_ready(p, &p->weights[w - p->weights])) {
-		return METHOD_PANEL8;
-	}
 	// book_t is absent where the fast precision has other books.
-	if (w->book_t && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < panel_cycles(p, w, tokens)) {
-		return METHOD_TOKENS;
+	if (method == METHOD_PANEL && w->book_t && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < least) {
+		method = METHOD_TOKENS;
+		least = tokens_cycles(p, w, tokens);
 	}
-	return METHOD_PANEL;
+	if (tokens > 1 && words_weight(p, w) && panel16_cycles(p, w, tokens) < least && book_ready(p, w, p->k->words_book)) {
+		method = METHOD_PANEL16;
+	}
+	return method;
 }
 
 // Partial sums of METHOD_TABLES: rows of (tiles*64) floats for each chunk.
@@ -208,8 +224,10 @@ static int32_t direct_unit_rows(const weight *w) {
 
 void products_begin(program *p) { p->products = (product_list){.items = p->products.items}; }
 
-// rounds says whether the inputs of a product are rounded to bytes.
-static bool rounds(const product *o) { return o->method == METHOD_PANEL8 || o->method == METHOD_CODES8; }
+// rounds says whether the inputs of a product are rounded.
+static bool rounds(const product *o) {
+	return o->method == METHOD_PANEL8 || o->method == METHOD_PANEL16 || o->method == METHOD_CODES8;
+}
 
 void product_add(program *p, product o) {
 	product_list *list = &p->products;
@@ -229,12 +247,12 @@ void product_add(program *p, product o) {
 		}
 	}
 	if (rounds(&o)) {
-		list->bytes_rows = max_i32(list->bytes_rows, o.row + o.tokens);
+		list->rounded_rows = max_i32(list->rounded_rows, o.row + o.tokens);
 	}
 	if (o.method == METHOD_TOKENS) {
 		o.chunks = tokens_runs(p, w, o.tokens);
 		o.units = o.chunks * tokens_blocks(p, o.tokens);
-	} else if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8) {
+	} else if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8 || o.method == METHOD_PANEL16) {
 		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
 	} else if (o.method != METHOD_TABLES) {
 		o.units = (w->info.rows + direct_unit_rows(w) - 1) / direct_unit_rows(w);
@@ -317,14 +335,18 @@ static void panel_unit(program *p, const product *o, int32_t unit, worker *worke
 	}
 }
 
-static void panel8_unit(program *p, const product *o, int32_t unit, worker *worker) {
+static void int_panel_unit(program *p, const product *o, int32_t unit, worker *worker) {
 	const int32_t first = unit * AQ_TILE;
 	const panel8_args a = {.w = o->w, .row = first, .rows = min_i32(AQ_TILE, o->w->info.rows - first),
 		.x = p->x8 + o->row * p->x8_ld, .ldx = p->x8_ld, .unit = p->x8_unit + o->row * (int64_t)p->x8_blocks,
 		.x_bias = p->x8_bias + o->row * (int64_t)p->x8_blocks, .y = o->y + first, .ldy = o->ldy,
 		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks,
 		.workspace = worker->workspace};
-	p->k->panel8(&a);
+	if (o->method == METHOD_PANEL16) {
+		p->k->panel16(&a);
+	} else {
+		p->k->panel8(&a);
+	}
 }
 
 static void tokens_unit(program *p, const product *o, int32_t unit, worker *worker) {
@@ -367,7 +389,8 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 		codes8_unit(p, o, unit);
 		break;
 	case METHOD_PANEL8:
-		panel8_unit(p, o, unit, worker);
+	case METHOD_PANEL16:
+		int_panel_unit(p, o, unit, worker);
 		break;
 	default:
 		panel_unit(p, o, unit, worker);
@@ -432,16 +455,16 @@ static void reduce_run(program *p, const compiled_op *c, int32_t unit, worker *w
 	}
 }
 
-// quantize_run rounds QUANTIZE_ROWS rows of input to bytes, those that a product wants.
+// quantize_run rounds QUANTIZE_ROWS rows of input, those that a product wants.
 static void quantize_run(program *p, const compiled_op *c, int32_t unit, worker *worker) {
 	(void)c;
 	(void)worker;
 	const product_list *list = &p->products;
-	for (int32_t r = unit * QUANTIZE_ROWS; r < min_i32((unit + 1) * QUANTIZE_ROWS, list->bytes_rows); r++) {
+	for (int32_t r = unit * QUANTIZE_ROWS; r < min_i32((unit + 1) * QUANTIZE_ROWS, list->rounded_rows); r++) {
 		for (int32_t i = 0; i < list->n; i++) {
 			const product *o = &list->items[i];
 			if (rounds(o) && r >= o->row && r < o->row + o->tokens) {
-				p->k->quantize8(o->x + (r - o->row) * o->ldx, o->w->info.cols, p->x8 + r * p->x8_ld,
+				(o->method == METHOD_PANEL16 ? p->k->quantize_words : p->k->quantize8)(o->x + (r - o->row) * o->ldx, o->w->info.cols, p->x8 + r * p->x8_ld,
 					p->x8_unit + r * (int64_t)p->x8_blocks, p->x8_bias + r * (int64_t)p->x8_blocks);
 				break;
 			}
@@ -451,8 +474,8 @@ static void quantize_run(program *p, const compiled_op *c, int32_t unit, worker 
 
 void products_quantize(program *p, job *out) {
 	out->run = quantize_run;
-	out->units = (p->products.bytes_rows + QUANTIZE_ROWS - 1) / QUANTIZE_ROWS;
-	out->small = p->products.bytes_rows * p->x8_ld <= AQ_SMALL;
+	out->units = (p->products.rounded_rows + QUANTIZE_ROWS - 1) / QUANTIZE_ROWS;
+	out->small = p->products.rounded_rows * p->x8_ld <= AQ_SMALL;
 }
 
 void products_multiply(program *p, job *out) {

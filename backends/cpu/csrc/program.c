@@ -281,7 +281,7 @@ static void layout_scratch(program *p, arena *a) {
 				const weight *w = &p->weights[op->w[o]];
 				panel_cols = max_i64(panel_cols, product_panel_cols(w));
 				work = max_i64(work, product_workspace(p, w));
-				if (bytes_weight(p, w)) {
+				if (bytes_weight(p, w) || words_weight(p, w)) {
 					x8_cols = max_i64(x8_cols, w->info.cols);
 					x8_rows = max_i64(x8_rows, max_i32(tokens, outputs));
 				}
@@ -296,7 +296,7 @@ static void layout_scratch(program *p, arena *a) {
 				const weight *w = &p->weights[op->w[o / op->i[1]] + o % op->i[1]];
 				panel_cols = max_i64(panel_cols, product_panel_cols(w));
 				work = max_i64(work, product_workspace(p, w));
-				if (bytes_weight(p, w)) {
+				if (bytes_weight(p, w) || words_weight(p, w)) {
 					x8_cols = max_i64(x8_cols, w->info.cols);
 					x8_rows = max_i64(x8_rows, experts_uses(p, op));
 				}
@@ -316,7 +316,7 @@ static void layout_scratch(program *p, arena *a) {
 	p->panel_ld = round_up(panel_cols, AQ_LANES) + AQ_LANES;
 	work = max_i64(work, AQ_TILE * p->panel_ld * 4);
 	work = max_i64(work, p->k->table_bytes);
-	p->x8_ld = x8_cols ? round_up(x8_cols * p->k->x8_bytes, AQ_ALIGN) + AQ_ALIGN : 0; // not all on the same cache sets
+	p->x8_ld = x8_cols ? round_up(x8_cols * (p->args.precision == AQ_PRECISION_AUTO ? 2 : p->k->x8_bytes), AQ_ALIGN) + AQ_ALIGN : 0; // not all on the same cache sets
 	p->x8_blocks = (int32_t)((x8_cols + AQ_BYTES_COLS - 1) / AQ_BYTES_COLS);
 	p->x8 = arena_take(a, x8_rows, p->x8_ld);
 	p->x8_unit = arena_take(a, x8_rows, (int64_t)p->x8_blocks * 4);

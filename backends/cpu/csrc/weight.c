@@ -64,6 +64,9 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->book = arena_take(a, values, 4);
 	}
 	w->scales = arena_take(a, i->rows / i->out_group, 4);
+	if (words_weight(p, w) && w->layout == LAYOUT_TILES) {
+		w->book_i = arena_take(a, values, 2);
+	}
 	if (bytes_weight(p, w)) {
 		if (w->layout == LAYOUT_CODES) {
 			w->book_8 = arena_take(a, values, 1);
@@ -103,6 +106,13 @@ bool bytes_weight(const program *p, const weight *w) {
 	}
 	return p->k->panel8 ? i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0
 		: codes_direct(w);
+}
+
+// words_weight says likewise whether many tokens meet panels of words.
+bool words_weight(const program *p, const weight *w) {
+	const aq_weight *i = &w->info;
+	return p->k->panel16 && p->args.precision == AQ_PRECISION_AUTO && i->encoding == AQ_ENCODING_AQLM && i->rows >= AQ_TILE &&
+		i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0;
 }
 
 // ---- writing ------------------------------------------------------------------------------------------------------
