@@ -3,8 +3,8 @@
 // The book of bytes (book_8 of k_panel8.h, 512 KB for 16 bits) halves the cache lines of the F16 book, which is what a
 // random code costs; a code is one load and one vpdpbusd. Inputs are the bytes that the panels of many tokens use, with
 // a unit for every 64, so a block is 8 codes of 8 inputs. The bias of the entries adds -x_bias to each block, the same
-// for all rows. Rows are taken in twos: more streams of codes crowd the L1 cache. From three tokens on a decoded panel
-// is faster.
+// for all rows. Four codes are one load, because filling the L1 cache from L2 leaves few slots for others (4 %). Rows are taken
+// in twos: more streams of codes crowd the L1 cache. From three tokens on a decoded panel is faster.
 
 // codes8_rows multiplies rows r and r + 1 (or r alone) with `tokens` tokens from t on.
 INL void codes8_rows(const codes8_args *a, int32_t r, int32_t t, const int32_t rows, const int32_t tokens,
@@ -30,8 +30,10 @@ INL void codes8_rows(const codes8_args *a, int32_t r, int32_t t, const int32_t r
 				even[i][k] = odd[i][k] = _mm_setzero_si128();
 			}
 		}
-		// What is behind the last group is zero in x, but has no codes.
+		// What is behind the last group is zero in x, but has no codes; what is loaded with the last ones is other memory of the
+		// weights.
 		const int32_t n = min_i32(block, w->groups - j);
+		uint64_t four[2];
 #pragma GCC unroll 8
 		for (int32_t c = 0; c < block; c++) {
 			if (c >= n) {
@@ -39,7 +41,11 @@ INL void codes8_rows(const codes8_args *a, int32_t r, int32_t t, const int32_t r
 			}
 #pragma GCC unroll 2
 			for (int32_t i = 0; i < rows; i++) {
-				const uint8_t *at = w->book_8 + (int64_t)codes[i * w->groups + c] * g;
+				if (c % 4 == 0) {
+					memcpy(&four[i], codes + i * w->groups + c, 8);
+					__asm__("" : "+r"(four[i]));
+				}
+				const uint8_t *at = w->book_8 + (int64_t)(four[i] >> 16 * (c % 4) & 0xffff) * g;
 				// With g = 8 the upper half is zero, whatever that of the inputs.
 				const __m128i e = g == 8 ? _mm_loadl_epi64((const __m128i *)(const void *)at)
 					: _mm_load_si128((const __m128i *)(const void *)at);
