@@ -21,6 +21,7 @@ import (
 	"aquifer/models/checkpoint"
 	"aquifer/runtime/chat"
 	"aquifer/runtime/kv"
+	"aquifer/runtime/kv/prefixfile"
 	"aquifer/runtime/plan"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -58,6 +59,10 @@ type Config struct {
 	// turns that off. With SpeculateAsked only requests with a Prediction do.
 	Speculate      int
 	SpeculateAsked bool
+
+	// Prefixes is where known beginnings of texts are restored from by Load and saved to by Close, for models of the same
+	// contents that are run in the same way; nil for nowhere.
+	Prefixes *prefixfile.Folder
 
 	Progress func(done, total int64) // bytes of weights while loading, by one goroutine at a time; may be nil
 	Log      *slog.Logger            // for internal errors only; nil means slog.Default()
@@ -100,6 +105,9 @@ type Engine struct {
 	kvBlocks    int            // of the pool
 	prog        backends.Program
 	pool        *kv.Pool
+	prefixes    prefixfile.Kind
+	restored    Prefixes
+	saved       Prefixes
 	closed      chan struct{} // the loop has ended
 	shutdown    sync.Once
 	closeErr    error
@@ -167,7 +175,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 			e.prog.Close()
 		}
 	}()
-	if err := loadWeights(ctx, e.prog, list, total, cfg.Progress); err != nil {
+	if err := loadWeights(ctx, e.prog, list, total, cfg.Prefixes != nil, cfg.Progress); err != nil {
 		return nil, err
 	}
 	if cfg.Checkpoint != nil {
@@ -178,6 +186,14 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 		e.eos = special.EOSIDs
 		if special.AddBOS {
 			e.bos = special.BOSID
+		}
+	}
+	if cfg.Prefixes != nil {
+		e.prefixes = e.kind(list)
+	}
+	if e.prefixes.Block > 0 {
+		if e.restorePrefixes(ctx); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 	}
 	m := cfg.Model
@@ -263,8 +279,9 @@ func (e *Engine) Broken() bool {
 	return e.broken
 }
 
-// Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
-// frees the program. It returns the context's error if answers had to be cut.
+// Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, saves
+// prefixes if that is wanted, for which it takes some seconds more at most, and frees the program. It returns the context's error
+// if answers had to be cut.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
@@ -284,7 +301,10 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.mu.Unlock()
 		<-e.closed
 	}
-	e.shutdown.Do(func() { e.closeErr = e.prog.Close() })
+	e.shutdown.Do(func() {
+		e.savePrefixes()
+		e.closeErr = e.prog.Close()
+	})
 	return errors.Join(cut, e.closeErr)
 }
 
