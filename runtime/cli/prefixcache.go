@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"aquifer/runtime/engine"
-	"aquifer/runtime/kv"
 	"aquifer/runtime/kv/prefixfile"
+	"aquifer/runtime/plan"
 )
 
 // trimTime is how long a command waits for others who use the folder before it makes room there.
@@ -55,7 +55,7 @@ func closePrefixCache(f *prefixfile.Folder) error {
 // tellPrefixes says what was restored or saved, if that was anything, and why not more.
 func (a *app) tellPrefixes(done, model string, p engine.Prefixes) {
 	if p.Blocks > 0 {
-		a.tell("%s %s of earlier prompts for %s (%s) in %s", done, plural(p.Blocks*kv.BlockSize, "token"), model, size(p.Bytes), seconds(p.Time))
+		a.tell("%s %s of earlier prompts for %s (%s) in %s", done, plural(p.Blocks*plan.KVBlock, "token"), model, size(p.Bytes), seconds(p.Time))
 	}
 	if p.Damaged > 0 {
 		a.tell("%d of %s in the prefix cache of %s are damaged and were left out", p.Damaged, plural(p.Of, "block"), model)

@@ -185,6 +185,7 @@ func TestPrefixCacheUnloaded(t *testing.T) {
 
 // TestRunPrefixCache: run keeps what it ran for its next time.
 func TestRunPrefixCache(t *testing.T) {
+	hubWithTiny(t) // for doctor
 	dir, cache, prompt := tinyModel(t, true), t.TempDir(), strings.Repeat("once upon a time ", 20)
 	args := []string{"run", dir, "--temperature", "0", "--max-tokens", "9", "--stats", "--precision", "exact", prompt}
 	want, _ := succeed(t, "", args...)
@@ -195,6 +196,7 @@ func TestRunPrefixCache(t *testing.T) {
 			t.Errorf("run %d: %q, want %q; %s", i, got, want, stderr)
 		}
 	}
+	checkDoctorPrefixes(t, cache)
 	code, _, stderr := invoke(t, "", append(args, "--prefix-cache-size", "much")...)
 	if code != exitUsage || !strings.Contains(stderr, `--prefix-cache-size is "much"`) {
 		t.Errorf("exit %d: %s", code, stderr)
@@ -205,6 +207,32 @@ func TestRunPrefixCache(t *testing.T) {
 	code, _, stderr = invoke(t, "", append(args, "--prefix-cache", filepath.Join(cache, "file"))...)
 	if code != exitFailure || !strings.Contains(stderr, "--prefix-cache needs a folder") {
 		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+// checkDoctorPrefixes wants doctor to know the one file, and to say so of one that is none.
+func checkDoctorPrefixes(t *testing.T, cache string) {
+	t.Helper()
+	d := asJSON[diagnosis](t, "doctor")
+	if d.Prefixes == nil || len(d.Prefixes.Files) != 1 || !strings.HasPrefix(d.Prefixes.Files[0].Note, "tiny-1x8g8 1x8g8, KV f16, exact, ") ||
+		d.Prefixes.Bytes != d.Prefixes.Files[0].Bytes || d.Prefixes.Bytes < 10000 {
+		t.Errorf("%+v", d.Prefixes)
+	}
+	if err := os.WriteFile(filepath.Join(cache, "x.prefix"), []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _ := succeed(t, "", "doctor")
+	for _, want := range []string{"2 files", "tiny-1x8g8 1x8g8, KV f16", "x.prefix: of no use: it is no file of prefixes"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in %s", want, stdout)
+		}
+	}
+	missing := filepath.Join(cache, "missing")
+	if stdout, _ := succeed(t, "", "doctor", "--prefix-cache", missing); !strings.Contains(stdout, "does not exist yet") {
+		t.Errorf("stdout %s", stdout)
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("doctor makes the folder")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // The longest time that a model's users wait for what is there to save them time: when it is loaded, and when it is unloaded.
 const (
-	restoreTime = 5 * time.Second
+	restoreTime = 3 * time.Second
 	saveTime    = 5 * time.Second
 )
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"aquifer/runtime/vfs"
@@ -142,7 +141,7 @@ func (f *Folder) files() ([]File, error) {
 
 // Trim removes files until the rest is within the limit, those that were written longest ago first.
 func (f *Folder) Trim(ctx context.Context) error {
-	unlock, err := f.lock(ctx, true)
+	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,24 +180,22 @@ const (
 // lockPoll is how often a lock that somebody else holds is asked for.
 const lockPoll = 20 * time.Millisecond
 
-// lock keeps others from writing, and with exclusive from reading too, and waits for that until ctx ends.
-func (f *Folder) lock(ctx context.Context, exclusive bool) (unlock func() error, err error) {
+// lock keeps others from writing, and waits for that until ctx ends. Who reads needs none and never waits: a file is replaced as
+// a whole, and who has opened the old one goes on reading that.
+func (f *Folder) lock(ctx context.Context) (unlock func() error, err error) {
 	file, err := f.fs.Open(lockName, vfs.Edit)
-	if !exclusive && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
-		return func() error { return nil }, nil // nobody writes here
-	}
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err := file.TryLock(exclusive)
+		err := file.TryLock(true)
 		if err == nil {
 			return file.Close, nil
 		}
 		if errors.Is(err, vfs.ErrLocked) {
 			select {
 			case <-ctx.Done():
-				err = fmt.Errorf("somebody else uses the folder: %w", context.Cause(ctx))
+				err = fmt.Errorf("somebody else writes to the folder: %w", context.Cause(ctx))
 			case <-time.After(lockPoll):
 				continue
 			}

@@ -48,11 +48,6 @@ func (f *Folder) Restore(ctx context.Context, k Kind, put func(c kv.Content, dat
 }
 
 func (f *Folder) restore(ctx context.Context, k Kind, put func(kv.Content, []byte) (bool, error)) (r Result, err error) {
-	unlock, err := f.lock(ctx, false)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	file, err := f.fs.Open(k.name(), vfs.Read)
 	if err != nil {
 		return r, err

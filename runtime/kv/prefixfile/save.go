@@ -46,7 +46,7 @@ func (f *Folder) save(ctx context.Context, k Kind, s Source) (r Result, err erro
 	if n < 1 {
 		return r, fmt.Errorf("a block has %d bytes, all files may have %d", k.Block, f.limit)
 	}
-	unlock, err := f.lock(ctx, true)
+	unlock, err := f.lock(ctx)
 	if err != nil {
 		return r, err
 	}
