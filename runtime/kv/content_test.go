@@ -113,11 +113,9 @@ func TestRestore(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	for range 50 {
 		p := NewPool(19)
-		var texts [][]Hash
 		for range 40 {
 			n := 1 + rng.IntN(6)
 			chain := text(fmt.Sprint(rng.IntN(2)), n, rng.IntN(n))
-			texts = append(texts, chain)
 			if tab := publish(t, p, chain); tab != nil {
 				p.Drop(tab)
 			}
