@@ -59,6 +59,7 @@ func (e *Engine) savePrefixes() {
 	defer cancel()
 	e.saved.Result, e.saved.Err = e.cfg.Prefixes.Save(ctx, e.prefixes, prefixfile.Source{
 		Blocks: e.pool.Recent(), Content: e.pool.Content,
-		Read: func(block int32, data []byte) error { return e.prog.ReadBlock(int(block), data) },
+		Read:    func(block int32, data []byte) error { return e.prog.ReadBlock(int(block), data) },
+		Damaged: e.restored.Damaged > 0 || e.restored.Err != nil,
 	})
 }

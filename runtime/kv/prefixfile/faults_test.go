@@ -87,9 +87,8 @@ func TestPowerLoss(t *testing.T) {
 		}
 		for _, left := range after {
 			checkEither(t, left, k, old, now, false)
-			if r, err := New(left, 1<<20).Save(t.Context(), k, now.source()); err != nil || r.Blocks != 4 {
-				t.Errorf("saving after the power came back: %+v, %v", r, err)
-			}
+			save(t, New(left, 1<<20), k, now)
+			checkEither(t, left, k, old, now, true)
 		}
 		checkEither(t, mem.Crash(nil), k, old, now, true)
 	}

@@ -145,29 +145,30 @@ func (f *Folder) Trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.makeRoom("", 0), unlock())
+	_, err = f.makeRoom("", 0)
+	return errors.Join(err, unlock())
 }
 
-// makeRoom removes files so that one of so many bytes fits beside the others. The one that it will replace stays, and does not
-// count. The lock is held.
-func (f *Folder) makeRoom(name string, bytes int64) error {
+// makeRoom removes files so that one of so many bytes fits beside the others, and returns how many more there is room for. The one
+// that it will replace stays, and does not count. The lock is held.
+func (f *Folder) makeRoom(name string, bytes int64) (room int64, err error) {
 	files, err := f.files()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	room := f.limit - bytes
+	room = f.limit - bytes
 	for _, file := range files {
 		if file.Name == name {
 			continue
 		}
 		if room -= file.Bytes; room < 0 {
 			if err := vfs.RemoveIfThere(f.fs, file.Name); err != nil {
-				return err
+				return 0, err
 			}
 			room += file.Bytes
 		}
 	}
-	return nil
+	return room, nil
 }
 
 // Names beside those of the files. Only who holds the lock has the temporary one, so whatever is there when somebody begins to

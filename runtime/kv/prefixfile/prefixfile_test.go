@@ -106,9 +106,9 @@ func TestSaveAndRestore(t *testing.T) {
 	if found, r, err := restore(t, f, k, c); !slices.Equal(found, upTo(7)) || err != nil || r.Of != 7 || r.Damaged != 0 {
 		t.Errorf("%v, %+v, %v", found, r, err)
 	}
-	other := newCache("b", 3)
+	other := newCache("b", 9)
 	save(t, f, k, other)
-	if found, _, err := restore(t, f, k, other); !slices.Equal(found, upTo(3)) || err != nil {
+	if found, _, err := restore(t, f, k, other); !slices.Equal(found, upTo(9)) || err != nil {
 		t.Errorf("the second time: %v, %v", found, err)
 	}
 	// Nothing to save leaves what is there.
@@ -119,10 +119,10 @@ func TestSaveAndRestore(t *testing.T) {
 		t.Error("another kind finds the file")
 	}
 	list, err := f.List()
-	if err != nil || len(list) != 1 || list[0].Note != "model a" || list[0].Err != nil || list[0].Bytes != headerBytes+3*(entryBytes+block) {
+	if err != nil || len(list) != 1 || list[0].Note != "model a" || list[0].Err != nil || list[0].Bytes != headerBytes+9*(entryBytes+block) {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if got := f.Totals(); got.Saved != 10 || got.Restored != 10 || got.Failed != 0 || got.Bytes != list[0].Bytes {
+	if got := f.Totals(); got.Saved != 16 || got.Restored != 16 || got.Failed != 0 || got.Bytes != list[0].Bytes {
 		t.Errorf("%+v", got)
 	}
 }
@@ -147,7 +147,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("%+v, %v, %d calls, want error %v", r, err, calls, want)
 		}
 	}
-	s := c.source()
+	s := newCache("other", 7).source()
 	s.Read = func(b int32, _ []byte) error {
 		if b == 5 {
 			return broken
@@ -193,10 +193,104 @@ func TestTime(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 	// No time at all leaves the old file.
-	if r, err := f.Save(ctx, k, c.source()); err != nil || r.Blocks != 0 {
+	if r, err := f.Save(ctx, k, newCache("b", 9).source()); err != nil || r.Blocks != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if found, _, _ := restore(t, f, k, c); len(found) != 4 {
+		t.Errorf("%v", found)
+	}
+}
+
+// order lists what a file holds, in order.
+func order(t testing.TB, f *Folder, k Kind) (list []kv.Content) {
+	t.Helper()
+	if _, err := f.Restore(t.Context(), k, func(c kv.Content, _ []byte) (bool, error) {
+		list = append(list, c)
+		return true, nil
+	}); err != nil {
+		t.Error(err)
+	}
+	return list
+}
+
+// TestCarry: a file does not come to hold less: what it held stays behind what is saved, unless that is damaged or has no room.
+func TestCarry(t *testing.T) {
+	size := func(blocks int) int64 { return headerBytes + int64(blocks)*(entryBytes+block) }
+	mem := vfs.NewMem()
+	f := New(mem, size(9)+size(2))
+	k, old := kindOf("a"), newCache("old", 6)
+	check := func(what string, f *Folder, want ...kv.Content) {
+		t.Helper()
+		if got := order(t, f, k); !slices.Equal(got, want) {
+			t.Errorf("%s: %d contents, want %d, or in another order", what, len(got), len(want))
+		}
+	}
+	save(t, f, k, old)
+	few := newCache("few", 2)
+	few.contents, few.data = append(few.contents, old.contents[0]), append(few.data, old.data[0])
+	named := k
+	named.Note = "the same under another name, which changes the header's checksum"
+	if r := save(t, f, named, few); r.Blocks != 3 || r.Of != 3 {
+		t.Errorf("%+v", r)
+	}
+	check("few", f, slices.Concat(few.contents, old.contents[1:4])...)
+	both := newCache("", 0)
+	both.contents, both.data = slices.Concat(few.contents, old.contents[1:]), slices.Concat(few.data, old.data[1:])
+	if found, _, err := restore(t, f, k, both); len(found) != 6 || err != nil {
+		t.Errorf("bytes: %v, %v", found, err)
+	}
+	// As much is left, and one of it is damaged.
+	data := file(t, mem, k)
+	data[size(4)+entryBytes] ^= 1
+	put(t, mem, k, data)
+	one := newCache("one", 1)
+	save(t, f, k, one)
+	check("one", f, slices.Concat(one.contents, few.contents, old.contents[1:2], old.contents[3:4])...)
+	// What another kind has is not given up for it, but for what is new.
+	save(t, f, kindOf("b"), newCache("b", 2))
+	last := newCache("last", 1)
+	save(t, New(mem, size(3)+size(2)), k, last)
+	check("last", f, slices.Concat(last.contents, one.contents, few.contents[:1])...)
+	if len(order(t, f, kindOf("b"))) != 2 {
+		t.Error("the other kind had to go")
+	}
+}
+
+// TestUnchanged: a file that holds everything is not written again, unless it is known to be damaged, but counts as used.
+func TestUnchanged(t *testing.T) {
+	mem := vfs.NewMem()
+	f := New(mem, 1<<20)
+	k, c := kindOf("a"), newCache("a", 5)
+	save(t, f, k, c)
+	time.Sleep(2 * time.Millisecond)
+	save(t, f, kindOf("b"), c)
+	time.Sleep(2 * time.Millisecond)
+	same := c.source()
+	same.Blocks = []int32{0, 2, 1}
+	same.Read = func(int32, []byte) error { return errors.New("read for nothing") }
+	if r, err := f.Save(t.Context(), k, same); err != nil || r.Blocks != 0 || r.Of != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if list, err := f.List(); err != nil || len(list) != 2 || list[0].Note != "model a" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	data := file(t, mem, k)
+	data[headerBytes+entryBytes]++
+	put(t, mem, k, data)
+	repair := c.source()
+	repair.Damaged = true
+	if r, err := f.Save(t.Context(), k, repair); err != nil || r.Blocks != 5 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if found, _, err := restore(t, f, k, c); len(found) != 5 || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+	last := c.source()
+	last.Blocks = []int32{4, 0}
+	if r, err := f.Save(t.Context(), k, last); err != nil || r.Blocks != 2 {
+		t.Errorf("another order of what is used: %+v, %v", r, err)
+	}
+	if found, _, _ := restore(t, f, k, c); !slices.Equal(found, []int{4, 0, 1, 2, 3}) {
 		t.Errorf("%v", found)
 	}
 }
@@ -270,7 +364,7 @@ func TestLock(t *testing.T) {
 	f, g := New(mem, 1<<20), New(mem, 1<<20)
 	k, c := kindOf("a"), newCache("a", 2)
 	save(t, f, k, c)
-	s := c.source()
+	s := newCache("b", 2).source()
 	read := s.Read
 	s.Read = func(b int32, data []byte) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)

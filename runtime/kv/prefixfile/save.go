@@ -15,11 +15,15 @@ type Source struct {
 	Blocks  []int32 // in the order in which they are worth keeping, a beginning ahead of what follows it
 	Content func(block int32) (kv.Content, bool)
 	Read    func(block int32, data []byte) error
+	// Damaged says that the file that is there is known to be: it is written anew also if it seems to hold all blocks.
+	Damaged bool
 }
 
-// Save writes the blocks to the file of their kind, in place of what it held, as many of the first ones as the limit on all
-// files allows and time before ctx ends. It may take longer than that by the time that syncBytes take to reach the disk. Files of
-// other kinds are removed where their room is needed. On an error the old file stays.
+// Save writes the blocks to the file of their kind, as many of the first ones as the limit on all files allows and time before
+// ctx ends; it may take longer by the time that syncBytes take to reach the disk. Files of other kinds are removed where their room
+// is needed. The file does not come to hold fewer blocks than before, if there is room and time: what it held besides stays
+// behind those that are saved. Where these are what it holds first already nothing is written, and the Result counts none. On an
+// error the old file stays.
 func (f *Folder) Save(ctx context.Context, k Kind, s Source) (Result, error) {
 	start := time.Now()
 	r, err := f.save(ctx, k, s)
@@ -46,6 +50,7 @@ func (f *Folder) save(ctx context.Context, k Kind, s Source) (r Result, err erro
 	if n < 1 {
 		return r, fmt.Errorf("a block has %d bytes, all files may have %d", k.Block, f.limit)
 	}
+	s.Blocks = s.Blocks[:n]
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return r, err
@@ -54,14 +59,22 @@ func (f *Folder) save(ctx context.Context, k Kind, s Source) (r Result, err erro
 	if err := vfs.RemoveIfThere(f.fs, temporaryName); err != nil {
 		return r, err
 	}
-	if err := f.makeRoom(k.name(), headerBytes+n*entry); err != nil {
+	before, err := f.openEarlier(k)
+	if err != nil {
 		return r, err
 	}
-	s.Blocks = s.Blocks[:n]
-	blocks, bytes, err := f.write(ctx, k, s)
-	if err == nil && blocks > 0 {
+	if !s.Damaged && before.holds(s) {
+		return r, errors.Join(before.close(), f.touch(k))
+	}
+	room, err := f.makeRoom(k.name(), headerBytes+n*entry)
+	if err != nil {
+		return r, errors.Join(err, before.close())
+	}
+	w := writer{kind: k, header: k.header(), entry: make([]byte, entry), written: map[kv.Hash]bool{}}
+	err = errors.Join(w.write(ctx, f.fs, s, before, room), before.close())
+	if err == nil && w.blocks > 0 {
 		if err = f.fs.Rename(temporaryName, k.name()); err == nil {
-			r.Blocks, r.Bytes = blocks, bytes
+			r.Blocks, r.Bytes = w.blocks, w.at
 			_, listed := f.files() // for the counters
 			return r, errors.Join(vfs.SyncDir(f.fs, "."), listed)
 		}
@@ -69,23 +82,40 @@ func (f *Folder) save(ctx context.Context, k Kind, s Source) (r Result, err erro
 	return r, errors.Join(err, vfs.RemoveIfThere(f.fs, temporaryName))
 }
 
+// touch makes a file count as written just now: it writes what is there.
+func (f *Folder) touch(k Kind) error {
+	file, err := f.fs.Open(k.name(), vfs.Edit)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt([]byte(magic), 0)
+	return errors.Join(err, file.Close())
+}
+
 // syncBytes is how much is written before the disk is waited for: what a sync behind the end of the time may still have to do.
 const syncBytes = 64 << 20
 
-// write makes the temporary file and returns how many blocks and bytes it holds.
-func (f *Folder) write(ctx context.Context, k Kind, s Source) (blocks int, at int64, err error) {
-	file, err := f.fs.Open(temporaryName, vfs.New)
-	if err != nil {
-		return 0, 0, err
+// writer writes the temporary file.
+type writer struct {
+	kind       Kind
+	header     []byte
+	entry      []byte // buffer
+	file       vfs.File
+	at, synced int64
+	blocks     int // of the Source
+	written    map[kv.Hash]bool
+}
+
+// write writes the blocks and, as long as there is room for their bytes, what the file held before besides.
+func (w *writer) write(ctx context.Context, fsys vfs.FS, s Source, before *earlier, room int64) (err error) {
+	if w.file, err = fsys.Open(temporaryName, vfs.New); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	header := k.header()
-	if _, err := file.WriteAt(header, 0); err != nil {
-		return 0, 0, err
+	defer func() { err = errors.Join(err, w.file.Close()) }()
+	if _, err := w.file.WriteAt(w.header, 0); err != nil {
+		return err
 	}
-	at = headerBytes
-	synced := at
-	entry := make([]byte, entryBytes+k.Block)
+	w.at = headerBytes
 	for _, block := range s.Blocks {
 		if ctx.Err() != nil {
 			break
@@ -94,21 +124,57 @@ func (f *Folder) write(ctx context.Context, k Kind, s Source) (blocks int, at in
 		if !ok {
 			continue
 		}
-		if err := s.Read(block, entry[entryBytes:]); err != nil {
-			return 0, 0, err
+		if err := s.Read(block, w.entry[entryBytes:]); err != nil {
+			return err
 		}
-		putEntry(entry, c, header[504:])
-		if _, err := file.WriteAt(entry, at); err != nil {
-			return 0, 0, err
+		if err := w.add(c); err != nil {
+			return err
 		}
-		blocks++
-		at += int64(len(entry))
-		if at-synced >= syncBytes {
-			if err := file.Sync(); err != nil {
-				return 0, 0, err
-			}
-			synced = at
+		w.blocks++
+	}
+	if w.blocks > 0 {
+		if err := w.carry(ctx, before, room); err != nil {
+			return err
 		}
 	}
-	return blocks, at, file.Sync()
+	return w.file.Sync()
+}
+
+// carry writes what the file held before besides, until it holds as many blocks as then.
+func (w *writer) carry(ctx context.Context, before *earlier, room int64) error {
+	for i := range before.len() {
+		room -= int64(len(w.entry))
+		if room < 0 || len(w.written) >= before.len() || ctx.Err() != nil {
+			break
+		}
+		if w.written[before.hashes[i]] {
+			room += int64(len(w.entry))
+			continue
+		}
+		c, ok, err := before.read(i, w.entry)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := w.add(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add writes an entry whose bytes are in the buffer.
+func (w *writer) add(c kv.Content) error {
+	putEntry(w.entry, c, w.header[504:])
+	if _, err := w.file.WriteAt(w.entry, w.at); err != nil {
+		return err
+	}
+	w.written[c.Hash] = true
+	w.at += int64(len(w.entry))
+	if w.at-w.synced < syncBytes {
+		return nil
+	}
+	w.synced = w.at
+	return w.file.Sync()
 }
