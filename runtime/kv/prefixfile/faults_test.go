@@ -94,7 +94,7 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// FuzzRestore: whatever a file holds, what is restored of it has its checksum, and nothing else happens.
+// FuzzRestore: whatever a file holds, what is restored of it has its checksum, it can be replaced, and nothing else happens.
 func FuzzRestore(f *testing.F) {
 	mem := vfs.NewMem()
 	k := kindOf("a")
@@ -119,6 +119,19 @@ func FuzzRestore(f *testing.F) {
 		}
 		if list, err := New(mem, 1<<20).List(); err != nil || len(list) != 1 || len(list[0].Note) > 3*MaxNote {
 			t.Errorf("%+v, %v", list, err)
+		}
+		// It is replaced like any other file, and what is carried over was fit to be restored.
+		one := newCache("new", 1)
+		save(t, New(mem, 1<<20), k, one)
+		n := 0
+		again, err := New(mem, 1<<20).Restore(t.Context(), k, func(c kv.Content, _ []byte) (bool, error) {
+			if n++; n == 1 && c != one.contents[0] {
+				t.Error("the new block is not the first one")
+			}
+			return true, nil
+		})
+		if err != nil || again.Damaged > 0 || n == 0 || n > max(r.Of, 1) || n-1 > r.Blocks {
+			t.Errorf("after saving: %+v, %v; before: %+v", again, err, r)
 		}
 	})
 }
