@@ -254,10 +254,10 @@ func TestPrefixesGolden(t *testing.T) {
 			probs []Logprob
 		}
 		ask := func(e *Engine, n int, reuse bool) answer {
-			text, probs := readLogprobs(t, generate(t, e, t.Context(), Request{Prompt: base[:n], MaxTokens: 40, Logprobs: true, NoReuse: !reuse}))
+			text, probs := readLogprobs(t, generate(t, e, t.Context(), Request{Prompt: base[:n], MaxTokens: 16, Logprobs: true, NoReuse: !reuse}))
 			return answer{text, probs}
 		}
-		lengths := []int{37, 66, 70, len(base)}
+		lengths := []int{20, 37, len(base)} // where 32 tokens are the limit, the first turns long and the others are
 		var plain []answer
 		for _, n := range lengths {
 			plain = append(plain, ask(e, n, false))
@@ -276,7 +276,7 @@ func TestPrefixesGolden(t *testing.T) {
 			}
 		}
 		waitIdle(t, e)
-		if s := e.Stats(); s.Reused < 64+64+32 {
+		if s := e.Stats(); s.Reused < 32+64 {
 			t.Errorf("%s: only %d tokens were reused", model, s.Reused)
 		}
 	}
