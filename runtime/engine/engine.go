@@ -182,40 +182,37 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 		if err := cfg.Checkpoint.Unchanged(); err != nil {
 			return nil, err
 		}
-		special := cfg.Checkpoint.Special()
-		e.eos = special.EOSIDs
-		if special.AddBOS {
-			e.bos = special.BOSID
-		}
 	}
-	if cfg.Prefixes != nil {
-		e.prefixes = e.kind(list)
+	if e.restorePrefixes(ctx, list); ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	if e.prefixes.Block > 0 {
-		if e.restorePrefixes(ctx); ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-	}
-	m := cfg.Model
-	e.info = Info{
-		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
-		Vocab: p.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
-		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
-		Speculate: cfg.Speculate,
-		Memory:    fitted.memory, LoadTime: time.Since(start),
-	}
-	if ck := cfg.Checkpoint; ck != nil {
-		special := ck.Special()
-		e.info.BOS, e.info.EOS = special.BOS, special.EOS
-		_, e.info.Template, _ = ck.Template()
-	}
+	e.describe(fitted)
+	e.info.LoadTime = time.Since(start)
 	go e.run()
 	return e, nil
 }
 
-// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
-// the others' text comes, and the later the first token behind the prompt.
-const mixPart = 4
+// describe fills in what is known of a loaded model.
+func (e *Engine) describe(fitted size) {
+	cfg, m := &e.cfg, e.cfg.Model
+	e.info = Info{
+		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
+		Vocab: m.Plan.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
+		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
+		Speculate: cfg.Speculate, Memory: fitted.memory,
+	}
+	ck := cfg.Checkpoint
+	if ck == nil {
+		return
+	}
+	special := ck.Special()
+	e.eos = special.EOSIDs
+	if special.AddBOS {
+		e.bos = special.BOSID
+	}
+	e.info.BOS, e.info.EOS = special.BOS, special.EOS
+	_, e.info.Template, _ = ck.Template()
+}
 
 // complete fills in the defaults.
 func (c *Config) complete() error {
@@ -320,6 +317,10 @@ func (e *Engine) run() {
 	for e.step() {
 	}
 }
+
+// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
+// the others' text comes, and the later the first token behind the prompt.
+const mixPart = 4
 
 // newScheduler returns a scheduler for the engine's pool.
 func (e *Engine) newScheduler() *sched.Scheduler {

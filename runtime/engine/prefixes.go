@@ -38,8 +38,13 @@ func (e *Engine) kind(list []chunk) prefixfile.Kind {
 }
 
 // restorePrefixes fills blocks of the pool with what was saved. They are free, as if a request had just ended, and the
-// whole pool may be: whatever runs takes them in the order in which they are least likely to be wanted.
-func (e *Engine) restorePrefixes(ctx context.Context) {
+// whole pool may be: whatever runs takes them in the order in which they are least likely to be wanted. list has the sums of the
+// weights' chunks.
+func (e *Engine) restorePrefixes(ctx context.Context, list []chunk) {
+	if e.cfg.Prefixes == nil || e.prog.BlockLayout().Bytes == 0 {
+		return
+	}
+	e.prefixes = e.kind(list)
 	ctx, cancel := context.WithTimeoutCause(ctx, restoreTime, fmt.Errorf("%v were over", restoreTime))
 	defer cancel()
 	e.restored.Result, e.restored.Err = e.cfg.Prefixes.Restore(ctx, e.prefixes, func(c kv.Content, data []byte) (bool, error) {
@@ -52,7 +57,7 @@ func (e *Engine) restorePrefixes(ctx context.Context) {
 
 // savePrefixes keeps what is known of texts. The loop has ended, so nothing runs.
 func (e *Engine) savePrefixes() {
-	if e.cfg.Prefixes == nil || e.prefixes.Block == 0 || e.broken || e.stats.Steps == 0 {
+	if e.prefixes.Block == 0 || e.broken || e.stats.Steps == 0 {
 		return // nothing that is worth it, or nothing new
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime) // whatever became of the caller's time: it is for answers
