@@ -56,7 +56,7 @@ func (a *app) newShelf(s settings, log *slog.Logger, pinned []offer) (*shelf, er
 		keep = time.Nanosecond // host takes 0 for its default
 	}
 	h.host = host.New(host.Config[*shelved]{
-		Load: h.load, Unload: h.unload, Keep: keep,
+		Load: h.load, Unload: h.unload, Hurry: func(m *shelved) { m.engine.Hurry() }, Keep: keep,
 		Max: s.integer("max-models"), MaxWaiting: s.integer("queue"), WaitTimeout: s.duration("queue-timeout"),
 		NoRoom: func(err error) bool {
 			var memory *backends.MemoryError

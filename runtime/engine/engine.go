@@ -108,6 +108,9 @@ type Engine struct {
 	prefixes    prefixfile.Kind
 	restored    Prefixes
 	saved       Prefixes
+	saving      context.Context // ends when they have to be saved
+	stopSaving  context.CancelFunc
+	hurry       sync.Once
 	closed      chan struct{} // the loop has ended
 	shutdown    sync.Once
 	closeErr    error
@@ -165,6 +168,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	}
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom(), kvBlocks: fitted.blocks}
 	e.work.L = &e.mu
+	e.saving, e.stopSaving = context.WithCancel(context.Background())
 	e.sched = e.newScheduler()
 	e.controls = cfg.controls()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
@@ -300,6 +304,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.shutdown.Do(func() {
 		e.savePrefixes()
+		e.stopSaving()
 		e.closeErr = e.prog.Close()
 	})
 	return errors.Join(cut, e.closeErr)

@@ -13,6 +13,7 @@ import (
 const (
 	restoreTime = 3 * time.Second
 	saveTime    = 5 * time.Second
+	hurryTime   = time.Second // of saving, from when it is known that somebody waits
 )
 
 // Prefixes is what became of Config.Prefixes: how many blocks were restored or saved, and why not more.
@@ -55,12 +56,17 @@ func (e *Engine) restorePrefixes(ctx context.Context, list []chunk) {
 	})
 }
 
+// Hurry says that somebody waits for the end of Close: prefixes are saved for a second more at most. It returns at once.
+func (e *Engine) Hurry() {
+	e.hurry.Do(func() { time.AfterFunc(hurryTime, e.stopSaving) })
+}
+
 // savePrefixes keeps what is known of texts. The loop has ended, so nothing runs.
 func (e *Engine) savePrefixes() {
 	if e.prefixes.Block == 0 || e.broken || e.stats.Steps == 0 {
 		return // nothing that is worth it, or nothing new
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), saveTime) // whatever became of the caller's time: it is for answers
+	ctx, cancel := context.WithTimeout(e.saving, saveTime) // whatever became of the caller's time: it is for answers
 	defer cancel()
 	e.saved.Result, e.saved.Err = e.cfg.Prefixes.Save(ctx, e.prefixes, prefixfile.Source{
 		Blocks: e.pool.Recent(), Content: e.pool.Content,

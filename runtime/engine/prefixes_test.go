@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"aquifer/backends"
 	"aquifer/models"
@@ -238,6 +240,43 @@ func TestPrefixesCut(t *testing.T) {
 	turn(t, e, b, Request{Prompt: randomPrompt(rand.New(rand.NewPCG(21, 7)), 100), MaxTokens: 3})
 	if got := shut(t, e); !errors.Is(got.Err, os.ErrPermission) || got.Blocks != 0 {
 		t.Errorf("saved %+v", got)
+	}
+}
+
+// TestPrefixesTime: saving takes a time that is bounded whatever the disk, and less if somebody waits for its end; what is
+// saved by then is a whole file.
+func TestPrefixesTime(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		hurry       time.Duration // from the start of Close; negative for not at all
+		least, most time.Duration
+	}{{"alone", -1, saveTime, saveTime + time.Second}, {"at once", 0, hurryTime, 2 * hurryTime}, {"later", 2 * time.Second, 3 * time.Second, 4 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			mem := vfs.NewMem()
+			slow := prefixfile.New(vfs.WithFaults(mem, func(op vfs.Op) error {
+				if op.Kind == vfs.OpWrite {
+					time.Sleep(300 * time.Millisecond)
+				}
+				return nil
+			}), 1<<20)
+			b := &fakeBackend{}
+			e := start(t, b, in(slow, func(c *Config) { c.Context = 2048 }))
+			turn(t, e, b, Request{Prompt: randomPrompt(rand.New(rand.NewPCG(21, 8)), 1000), MaxTokens: 3})
+			if tt.hurry >= 0 {
+				time.AfterFunc(tt.hurry, e.Hurry)
+			}
+			began := time.Now()
+			saved := shut(t, e)
+			took := time.Since(began)
+			if saved.Err != nil || took < tt.least || took > tt.most || saved.Blocks < 2 || saved.Blocks > 17 || saved.Of != 31 {
+				t.Errorf("%s: %+v after %v", tt.name, saved, took)
+			}
+			e = start(t, b, in(prefixfile.New(mem, 1<<20)))
+			if r := e.Restored(); r.Err != nil || r.Blocks != saved.Blocks {
+				t.Errorf("%s: restored %+v of %d", tt.name, r, saved.Blocks)
+			}
+			shut(t, e)
+		})
 	}
 }
 
