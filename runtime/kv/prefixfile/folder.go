@@ -139,14 +139,14 @@ func (f *Folder) files() ([]File, error) {
 	return files, nil
 }
 
-// Trim removes files until the rest is within the limit, those that were written longest ago first.
+// Trim removes files until the rest is within the limit, those that were written longest ago first, and what was left unfinished.
 func (f *Folder) Trim(ctx context.Context) error {
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = f.makeRoom("", 0)
-	return errors.Join(err, unlock())
+	return errors.Join(err, vfs.RemoveIfThere(f.fs, temporaryName), unlock())
 }
 
 // makeRoom removes files so that one of so many bytes fits beside the others, and returns how many more there is room for. The one

@@ -340,6 +340,7 @@ func TestOwnFiles(t *testing.T) {
 	try(t, err)
 	defer f.Close()
 	save(t, f, kindOf("a"), newCache("a", 3))
+	try(t, os.WriteFile(filepath.Join(dir, temporaryName), make([]byte, 5000), 0o600)) // of another one who was stopped
 	try(t, f.Trim(t.Context()))
 	var names []string
 	entries, err := os.ReadDir(dir)
