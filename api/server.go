@@ -102,9 +102,12 @@ func New(cfg Config) (*Server, error) {
 		}),
 	}
 	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
-	s.metrics = metrics.New(s.sources, s.Panics, cfg.Prefixes)
+	s.metrics = metrics.New(s.sources, s.Panics)
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, err
+	}
+	if cfg.Prefixes != nil {
+		s.metrics.Prefixes(cfg.Prefixes)
 	}
 	s.origins = map[string]bool{}
 	for _, o := range cfg.Origins {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"aquifer/runtime/engine"
-	"aquifer/runtime/kv/prefixfile"
 )
 
 // Source is where the figures of one model come from.
@@ -31,9 +30,9 @@ type Metrics struct {
 	handler  http.Handler
 }
 
-// New returns the metrics of a server. sources names the models that are served at the moment, panics counts those that
-// requests have survived, and prefixes the work of the prefix cache, if there is one.
-func New(sources func() []Source, panics func() int64, prefixes func() prefixfile.Totals) *Metrics {
+// New returns the metrics of a server. sources names the models that are served at the moment, and panics counts those that
+// requests have survived.
+func New(sources func() []Source, panics func() int64) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -51,9 +50,6 @@ func New(sources func() []Source, panics func() int64, prefixes func() prefixfil
 		}, func() float64 { return float64(panics()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	if prefixes != nil {
-		m.registry.MustRegister(prefixCollectors(prefixes)...)
-	}
 	// The server compresses by itself.
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true})
 	return m

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"aquifer/runtime/engine"
-	"aquifer/runtime/kv/prefixfile"
 )
 
 // server returns metrics of models with the given figures.
@@ -21,9 +20,7 @@ func server(models map[string]*engine.Stats) *Metrics {
 			list = append(list, Source{Model: name, Info: engine.Info{Arch: "llama"}, Stats: func() engine.Stats { return *stats }})
 		}
 		return list
-	}, func() int64 { return 3 }, func() prefixfile.Totals {
-		return prefixfile.Totals{Restored: 11, Saved: 12, Damaged: 13, Failed: 14, Bytes: 15e9}
-	})
+	}, func() int64 { return 3 })
 }
 
 // scrape returns what Prometheus gets.
@@ -70,19 +67,11 @@ func TestValues(t *testing.T) {
 		`aquifer_time_to_first_token_seconds_sum{model="tiny"} 1.5`,
 		`aquifer_http_requests_total{code="401",method="GET",route="/v1/models"} 1`,
 		`aquifer_http_panics_total 3`,
-		`aquifer_prefix_cache_blocks_total{action="restored"} 11`,
-		`aquifer_prefix_cache_blocks_total{action="saved"} 12`,
-		`aquifer_prefix_cache_blocks_total{action="damaged"} 13`,
-		`aquifer_prefix_cache_failures_total 14`,
-		`aquifer_prefix_cache_bytes 1.5e+10`,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)
 		}
-	}
-	if text := scrape(t, New(func() []Source { return nil }, func() int64 { return 0 }, nil)); strings.Contains(text, "prefix_cache") {
-		t.Error("figures of a prefix cache that there is not")
 	}
 }
 
