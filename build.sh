@@ -9,7 +9,7 @@ BINARY=bin/aquifer
 KERNELS=backends/cpu
 TAGS=nomsgpack
 CROSS=(linux/arm64 darwin/arm64 windows/amd64)
-RACE=(./runtime/engine ./runtime/host ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
+RACE=(./runtime/engine ./runtime/host ./runtime/kv/... ./runtime/sched ./runtime/chat/... ./runtime/cli ./runtime/store/... ./runtime/vfs ./api ./api/openai ./api/sse)
 
 export CGO_ENABLED=0
 
@@ -296,8 +296,8 @@ arm64_selection() {
 	local c=TestConformance/^$1\$/3_threads
 	local IFS='|'
 	local tests=(
-		Test{Kernels,NoAbort,OpenRefuses,CompileRefuses,CloseOrder,Memory,Garbage}
-		"$c/^(linear|aqlm)\$/././exact" "$c/^(ops|attention|nonfinite|program)\$"
+		Test{BlockLayout,Kernels,NoAbort,OpenRefuses,CompileRefuses,CloseOrder,Memory,Garbage}
+		"$c/^(linear|aqlm)\$/././exact" "$c/^(ops|attention|blocks|nonfinite|program)\$"
 		"$c/experts/(route|mix|broken)" "$c/experts/product/-34x160/exact" "$c/models/traced-[0-3]" "$c/models/random-[37]/exact"
 	)
 	say "${tests[*]}"
@@ -378,7 +378,7 @@ windows_machine() {
 # the reference; or all tests; or those of a pattern.
 do_windows() {
 	local wine dir=$PWD/bin/windows
-	local selection=${1:-TestConformance/^avx2\$/3_threads/^aqlm\$|^Test(Close|Compile|Kernels|Memory|Open|Threads)}
+	local selection=${1:-TestConformance/^avx2\$/3_threads/^aqlm\$|^Test(Block|Close|Compile|Kernels|Memory|Open|Threads)}
 	[ "$selection" != all ] || selection='TestConformance//3_threads|^Test([^C]|Cl|Comp)'
 	need_go
 	if ! windows_machine; then

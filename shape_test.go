@@ -99,12 +99,13 @@ var imports = map[string][]string{
 
 	"runtime/grammar/grammartest": {}, // for tests only
 	"runtime/kv":                  {"runtime/plan"},
+	"runtime/kv/prefixfile":       {"runtime/kv", "runtime/vfs"},
 	"runtime/sched":               {"runtime/kv"},
 	"runtime/chat/...":            {"tokenizer", "runtime/grammar"},
-	"runtime/engine":              {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv", "runtime/sample", "runtime/chat", "runtime/grammar"},
+	"runtime/engine":              {"models", "models/checkpoint", "backends", "tokenizer", "runtime/plan", "runtime/sched", "runtime/kv/...", "runtime/sample", "runtime/chat", "runtime/grammar"},
 	"runtime/host":                {},
-	"api/...":                     {"runtime/engine", "runtime/host"},
-	"runtime/cli":                 {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/host", "runtime/store/..."},
+	"api/...":                     {"runtime/engine", "runtime/host", "runtime/kv/prefixfile"},
+	"runtime/cli":                 {"api/...", "backends/...", "gguf/...", "models/...", "tokenizer", "runtime/plan", "runtime/sample", "runtime/chat", "runtime/engine", "runtime/host", "runtime/kv/prefixfile", "runtime/store/..."},
 }
 
 func matches(pattern, pkg string) bool {

@@ -1,6 +1,6 @@
 // Package api is the HTTP server: it listens, limits, authenticates and routes. What an endpoint says is the business
-// of its dialect's package (openai, llamacpp). It imports runtime/engine for its types, and nothing of ours below
-// that.
+// of its dialect's package (openai, llamacpp). It imports runtime/engine and runtime/kv/prefixfile for their types, and
+// nothing of ours below that.
 package api
 
 import (
@@ -21,6 +21,7 @@ import (
 	"aquifer/api/llamacpp"
 	"aquifer/api/metrics"
 	"aquifer/api/openai"
+	"aquifer/runtime/kv/prefixfile"
 )
 
 // Config of a Server. A zero field means the default.
@@ -33,8 +34,9 @@ type Config struct {
 	Limits  Limits
 	// IgnoreUnknown leaves out request fields that do not exist instead of refusing the request.
 	IgnoreUnknown bool
-	Build         string       // version of the program, for clients that ask
-	Log           *slog.Logger // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
+	Prefixes      func() prefixfile.Totals // counts the work of the prefix cache; nil if there is none
+	Build         string                   // version of the program, for clients that ask
+	Log           *slog.Logger             // one line a request, and internal errors; never prompts, answers or keys. Default slog.Default()
 }
 
 // Limits bounds what clients can take up.
@@ -103,6 +105,9 @@ func New(cfg Config) (*Server, error) {
 	s.metrics = metrics.New(s.sources, s.Panics)
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, err
+	}
+	if cfg.Prefixes != nil {
+		s.metrics.Prefixes(cfg.Prefixes)
 	}
 	s.origins = map[string]bool{}
 	for _, o := range cfg.Origins {

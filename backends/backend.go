@@ -34,6 +34,15 @@ type Program interface {
 	Run(s *Step) error
 	// CopyBlock copies all positions of all layers of KV block src to dst.
 	CopyBlock(dst, src int) error
+	// BlockLayout says what the bytes of a KV block are.
+	BlockLayout() BlockLayout
+	// ReadBlock copies all of KV block number block to data, BlockLayout().Bytes long. What it holds of positions that no
+	// step has written is undefined.
+	ReadBlock(block int, data []byte) error
+	// WriteBlock gives a KV block the bytes of another one of the same layout. A step that reads it then computes what it
+	// would have computed with the other one, bit for bit. Any bytes are safe: they are numbers and no more. data is not
+	// kept.
+	WriteBlock(block int, data []byte) error
 	// Kernels names the kernel chosen for each weight, in plan order, for reports.
 	Kernels() []string
 	Close() error

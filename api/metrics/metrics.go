@@ -1,6 +1,6 @@
 // Package metrics tells Prometheus what the server does: counters of the HTTP side, and for every model the figures that
 // its engine keeps anyway. They are read when somebody scrapes, so that a token costs nothing for them. It imports
-// runtime/engine for its types and nothing else of ours.
+// runtime/engine and runtime/kv/prefixfile for their types and nothing else of ours.
 package metrics
 
 import (

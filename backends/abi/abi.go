@@ -9,7 +9,10 @@ package abi
 import "aquifer/runtime/plan"
 
 // Version is AQ_ABI_VERSION.
-const Version = 2
+const Version = 3
+
+// KVLayout is AQ_KV_LAYOUT.
+const KVLayout = 1
 
 // Sizes of fixed texts.
 const (
@@ -127,6 +130,7 @@ type CompileArgs struct {
 	Precision, KVType, KVBlocks        int32
 	MaxTokens, MaxSeqs, MaxOutputs     int32
 	WeightBytes, KVBytes, ScratchBytes int64
+	KVBlockBytes                       int64
 	Program                            uint64
 }
 
@@ -176,6 +180,15 @@ type CopyArgs struct {
 	Dst, Src int32
 	Reserved int32
 	Program  uint64
+}
+
+// BlockArgs is aq_block_args.
+type BlockArgs struct {
+	Size    uint32
+	Block   int32
+	Program uint64
+	Data    uint64
+	Bytes   int64
 }
 
 // KernelArgs is aq_kernel_args.

@@ -35,6 +35,7 @@ var mirrors = []struct {
 	{"aq_run_args", abi.RunArgs{}},
 	{"aq_read_args", abi.ReadArgs{}},
 	{"aq_copy_args", abi.CopyArgs{}},
+	{"aq_block_args", abi.BlockArgs{}},
 	{"aq_kernel_args", abi.KernelArgs{}},
 	{"aq_error", abi.Error{}},
 }
@@ -202,7 +203,7 @@ func TestFirstField(t *testing.T) {
 func TestEnums(t *testing.T) {
 	h := parse(t)
 	want := map[string]int64{
-		"AQ_ABI_VERSION": abi.Version, "AQ_KV_BLOCK": plan.KVBlock,
+		"AQ_ABI_VERSION": abi.Version, "AQ_KV_BLOCK": plan.KVBlock, "AQ_KV_LAYOUT": abi.KVLayout,
 		"AQ_NAME_BYTES": abi.NameBytes, "AQ_ERROR_BYTES": abi.ErrorBytes,
 		"AQ_STATUS_OK": int64(abi.OK), "AQ_STATUS_INVALID": int64(abi.Invalid),
 		"AQ_STATUS_UNSUPPORTED": int64(abi.Unsupported), "AQ_STATUS_MEMORY": int64(abi.Memory),

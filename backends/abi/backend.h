@@ -18,7 +18,8 @@
 #endif
 
 enum {
-	AQ_ABI_VERSION = 2,
+	AQ_ABI_VERSION = 3,
+	AQ_KV_LAYOUT = 1,    // changes whenever the bytes of a KV block come to mean something else (csrc/k_kv.h)
 	AQ_KV_BLOCK = 32,    // positions in a KV block
 	AQ_NAME_BYTES = 64,  // of a kernel or processor name, zero-terminated
 	AQ_ERROR_BYTES = 256 // of an error text, zero-terminated
@@ -199,6 +200,7 @@ typedef struct aq_compile_args {
 	int64_t weight_bytes;  // out
 	int64_t kv_bytes;      // out
 	int64_t scratch_bytes; // out
+	int64_t kv_block_bytes; // out: of one KV block
 	uint64_t program;      // out
 } aq_compile_args;
 
@@ -258,6 +260,15 @@ typedef struct aq_copy_args {
 	uint64_t program;
 } aq_copy_args;
 
+// aq_block_read copies a KV block out, aq_block_write in. Blocks of programs with the same kv_type and layers lie alike.
+typedef struct aq_block_args {
+	uint32_t size;
+	int32_t block;
+	uint64_t program;
+	uint64_t data; // uint8_t *
+	int64_t bytes; // kv_block_bytes
+} aq_block_args;
+
 // aq_kernel names the kernel chosen for a weight.
 typedef struct aq_kernel_args {
 	uint32_t size;
@@ -285,6 +296,8 @@ AQ_API int32_t aq_write(aq_write_args *args);
 AQ_API int32_t aq_run(aq_run_args *args);
 AQ_API int32_t aq_read(aq_read_args *args);
 AQ_API int32_t aq_copy(aq_copy_args *args);
+AQ_API int32_t aq_block_read(aq_block_args *args);
+AQ_API int32_t aq_block_write(aq_block_args *args);
 AQ_API int32_t aq_kernel(aq_kernel_args *args);
 AQ_API int32_t aq_last_error(aq_error *args);
 

@@ -11,7 +11,7 @@ import (
 
 // Functions are the addresses of a library's functions.
 type Functions struct {
-	Abi, Open, Close, Info, Compile, ProgramFree, Write, Run, Read, Copy, Kernel, LastError uintptr
+	Abi, Open, Close, Info, Compile, ProgramFree, Write, Run, Read, Copy, BlockRead, BlockWrite, Kernel, LastError uintptr
 }
 
 // Load looks the functions up with find and refuses a library that was built from another interface.
@@ -31,6 +31,8 @@ func Load(find func(name string) (uintptr, error)) (*Functions, Info, error) {
 		{"aq_run", &f.Run},
 		{"aq_read", &f.Read},
 		{"aq_copy", &f.Copy},
+		{"aq_block_read", &f.BlockRead},
+		{"aq_block_write", &f.BlockWrite},
 		{"aq_kernel", &f.Kernel},
 		{"aq_last_error", &f.LastError},
 	} {
@@ -53,7 +55,7 @@ func structSizes() []uintptr {
 		unsafe.Sizeof(KVLayer{}), unsafe.Sizeof(Seq{}), unsafe.Sizeof(Info{}), unsafe.Sizeof(OpenArgs{}),
 		unsafe.Sizeof(CloseArgs{}), unsafe.Sizeof(InfoArgs{}), unsafe.Sizeof(CompileArgs{}),
 		unsafe.Sizeof(ProgramArgs{}), unsafe.Sizeof(WriteArgs{}), unsafe.Sizeof(RunArgs{}), unsafe.Sizeof(ReadArgs{}),
-		unsafe.Sizeof(CopyArgs{}), unsafe.Sizeof(KernelArgs{}), unsafe.Sizeof(Error{}),
+		unsafe.Sizeof(CopyArgs{}), unsafe.Sizeof(BlockArgs{}), unsafe.Sizeof(KernelArgs{}), unsafe.Sizeof(Error{}),
 	}
 }
 

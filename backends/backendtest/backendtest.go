@@ -54,6 +54,7 @@ func groups() []group {
 		{"aqlm", aqlmCases()},
 		{"ops", opCases()},
 		{"attention", attentionCases()},
+		{"blocks", blockCases()},
 		{"experts", expertCases()},
 		{"nonfinite", nonFiniteCases()},
 		{"program", programCases()},

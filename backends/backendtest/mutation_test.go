@@ -29,7 +29,11 @@ type mutantProgram struct {
 	load  func(w plan.Weight, part plan.Part, first, n int, data []byte) error
 	run   func(s *backends.Step) error
 	copy  func(dst, src int) error
-	close func() error
+	read  func(block int, data []byte) error
+	write func(block int, data []byte) error
+	// layout is what BlockLayout returns.
+	layout backends.BlockLayout
+	close  func() error
 }
 
 func (m *mutant) Compile(p *plan.Plan, o backends.Options) (backends.Program, error) {
@@ -47,7 +51,10 @@ func (m *mutant) Compile(p *plan.Plan, o backends.Options) (backends.Program, er
 	if err != nil || m.wrap == nil {
 		return pr, err
 	}
-	mp := &mutantProgram{Program: pr, plan: p, opt: o, load: pr.Load, run: pr.Run, copy: pr.CopyBlock, close: pr.Close}
+	mp := &mutantProgram{
+		Program: pr, plan: p, opt: o, load: pr.Load, run: pr.Run, copy: pr.CopyBlock, read: pr.ReadBlock, write: pr.WriteBlock,
+		layout: pr.BlockLayout(), close: pr.Close,
+	}
 	m.wrap(mp)
 	return mp, nil
 }
@@ -58,6 +65,10 @@ func (p *mutantProgram) Load(w plan.Weight, part plan.Part, first, n int, data [
 func (p *mutantProgram) Run(s *backends.Step) error   { return p.run(s) }
 func (p *mutantProgram) CopyBlock(dst, src int) error { return p.copy(dst, src) }
 func (p *mutantProgram) Close() error                 { return p.close() }
+
+func (p *mutantProgram) BlockLayout() backends.BlockLayout       { return p.layout }
+func (p *mutantProgram) ReadBlock(block int, data []byte) error  { return p.read(block, data) }
+func (p *mutantProgram) WriteBlock(block int, data []byte) error { return p.write(block, data) }
 
 // after changes the features of each step.
 func after(change func(p *mutantProgram, s *backends.Step)) func(*mutantProgram) {
@@ -177,6 +188,45 @@ func TestMutants(t *testing.T) {
 		}}},
 		{"CopyBlock takes any number", []string{"program/copy-block"}, mutant{wrap: func(p *mutantProgram) {
 			p.copy = func(int, int) error { return nil }
+		}}},
+		{"ReadBlock forgets the last layer", []string{"blocks/move"}, mutant{wrap: func(p *mutantProgram) {
+			read := p.read
+			p.read = func(block int, data []byte) error {
+				err := read(block, data)
+				clear(data[len(data)/2:])
+				return err
+			}
+		}}},
+		{"WriteBlock does nothing", []string{"blocks/move", "blocks/whole"}, mutant{wrap: func(p *mutantProgram) {
+			p.write = func(block int, data []byte) error {
+				return p.layout.CheckBlock(block, p.opt.KVBlocks, len(data))
+			}
+		}}},
+		{"WriteBlock writes to the block behind as well", []string{"blocks/whole"}, mutant{wrap: func(p *mutantProgram) {
+			write := p.write
+			p.write = func(block int, data []byte) error {
+				if block+1 < p.opt.KVBlocks && len(data) == p.layout.Bytes {
+					if err := write(block+1, data); err != nil {
+						return err
+					}
+				}
+				return write(block, data)
+			}
+		}}},
+		{"ReadBlock and WriteBlock take any size", []string{"blocks/bad"}, mutant{wrap: func(p *mutantProgram) {
+			read := p.read
+			p.read = func(block int, data []byte) error {
+				whole := make([]byte, p.layout.Bytes)
+				copy(data, whole)
+				return read(block, whole)
+			}
+		}}},
+		{"WriteBlock takes any number", []string{"blocks/bad"}, mutant{wrap: func(p *mutantProgram) {
+			write := p.write
+			p.write = func(block int, data []byte) error { return write(min(max(block, 0), p.opt.KVBlocks-1), data) }
+		}}},
+		{"the layout is the same for all types", []string{"blocks/layout"}, mutant{wrap: func(p *mutantProgram) {
+			p.layout.Name = "mutant"
 		}}},
 		{"codes are not masked", []string{"aqlm/1x15g8", "aqlm/2x12g8", "aqlm/2x9g16og2", "aqlm/2x4g8"}, mutant{wrap: before(plan.Codes, func(info plan.WeightInfo, data []byte) {
 			// An entry past the end would be read; entry zero stands for it.

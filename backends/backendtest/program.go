@@ -350,6 +350,10 @@ func closed(tested, _ backends.Backend) error {
 	}
 	d := l.data[0]
 	_, rowBytes := l.b.Plan.Weights[d.w].PartBytes(d.part)
+	block := make([]byte, pr.BlockLayout().Bytes)
+	if pr.ReadBlock(0, block) == nil || pr.WriteBlock(0, block) == nil {
+		return errors.New("a closed program gives or takes KV blocks")
+	}
 	if pr.Run(tokens(1, 0)) == nil || pr.CopyBlock(0, 1) == nil || pr.Load(d.w, d.part, 0, 1, d.data[:rowBytes]) == nil {
 		return errors.New("a closed program works")
 	}

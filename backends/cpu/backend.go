@@ -166,7 +166,7 @@ func (b *backend) Compile(p *plan.Plan, o backends.Options) (backends.Program, e
 	if err != nil {
 		return nil, err
 	}
-	prog := newProgram(b, p, o, args.Program)
+	prog := newProgram(b, p, o, args)
 	if err := prog.loadConstants(); err != nil {
 		return nil, errors.Join(err, prog.Close())
 	}

@@ -45,8 +45,8 @@ func TestNoAbort(t *testing.T) {
 			t.Errorf("exports %s", s.Name)
 		}
 	}
-	if len(exports) != 12 {
-		t.Errorf("exports %d functions, want 12: %v", len(exports), exports)
+	if len(exports) != 14 {
+		t.Errorf("exports %d functions, want 14: %v", len(exports), exports)
 	}
 	libs, err := f.ImportedLibraries()
 	if err != nil {

@@ -23,6 +23,7 @@ type program struct {
 	plan   *plan.Plan
 	opts   backends.Options
 	handle uint64 // 0 behind Close
+	layout backends.BlockLayout
 	loaded *progress
 	rows   [2]int // of the last step, by plan.Rows
 
@@ -35,10 +36,11 @@ type program struct {
 	outputs []int32
 }
 
-func newProgram(b *backend, p *plan.Plan, o backends.Options, handle uint64) *program {
+func newProgram(b *backend, p *plan.Plan, o backends.Options, compiled *abi.CompileArgs) *program {
 	prog := &program{
-		b: b, plan: p, opts: o, handle: handle, loaded: newProgress(p),
-		args:   &abi.RunArgs{Size: uint32(unsafe.Sizeof(abi.RunArgs{})), Program: handle},
+		b: b, plan: p, opts: o, handle: compiled.Program, loaded: newProgress(p),
+		layout: blockLayout(p, o, compiled.KVBlockBytes),
+		args:   &abi.RunArgs{Size: uint32(unsafe.Sizeof(abi.RunArgs{})), Program: compiled.Program},
 		tokens: make([]int32, o.MaxTokens), seqs: make([]abi.Seq, o.MaxSeqs), outputs: make([]int32, o.MaxOutputs),
 	}
 	prog.growBlocks(256)
@@ -207,21 +209,6 @@ func (p *program) Read(b plan.Buf) ([]float32, error) {
 		return nil, p.b.failure(status)
 	}
 	return out, nil
-}
-
-// CopyBlock copies a KV block.
-func (p *program) CopyBlock(dst, src int) error {
-	if p.handle == 0 {
-		return errClosed
-	}
-	if dst < 0 || dst >= p.opts.KVBlocks || src < 0 || src >= p.opts.KVBlocks {
-		return fmt.Errorf("cpu: copy of KV block %d to %d of %d", src, dst, p.opts.KVBlocks)
-	}
-	args := &abi.CopyArgs{Size: uint32(unsafe.Sizeof(abi.CopyArgs{})), Dst: int32(dst), Src: int32(src), Program: p.handle}
-	if status := abi.Call(p.b.fn.Copy, unsafe.Pointer(args)); status != abi.OK {
-		return p.b.failure(status)
-	}
-	return nil
 }
 
 // Kernels names the kernel of each weight.

@@ -16,6 +16,14 @@ type kvLayer struct {
 	round            int       // Q8_0: width of a head
 }
 
+// kvSize returns the bytes of an element.
+func kvSize(t plan.DType) int {
+	if t == plan.F16 {
+		return 2
+	}
+	return 4
+}
+
 func newKVLayer(t plan.DType, n int64, dim int) *kvLayer {
 	switch t {
 	case plan.F16:
@@ -66,16 +74,6 @@ func roundQ8(head []float32) {
 			}
 		}
 	}
-}
-
-func (l *kvLayer) copyBlock(dst, src, n int) {
-	if l.keys16 == nil {
-		copy(l.keys[dst*n:][:n], l.keys[src*n:][:n])
-		copy(l.values[dst*n:][:n], l.values[src*n:][:n])
-		return
-	}
-	copy(l.keys16[dst*n:][:n], l.keys16[src*n:][:n])
-	copy(l.values16[dst*n:][:n], l.values16[src*n:][:n])
 }
 
 // score returns the product of a query with the key at offset at.

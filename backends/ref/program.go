@@ -171,19 +171,6 @@ func (p *program) parallel(n int, f func(thread, i int)) {
 	wg.Wait()
 }
 
-func (p *program) CopyBlock(dst, src int) error {
-	if p.closed {
-		return errClosed
-	}
-	if dst < 0 || dst >= p.opt.KVBlocks || src < 0 || src >= p.opt.KVBlocks {
-		return fmt.Errorf("ref: copy of KV block %d to %d, there are %d", src, dst, p.opt.KVBlocks)
-	}
-	for i, l := range p.plan.Layers {
-		p.kv[i].copyBlock(dst, src, plan.KVBlock*l.Heads*l.Dim)
-	}
-	return nil
-}
-
 func (p *program) Kernels() []string {
 	names := make([]string, len(p.weights))
 	for i, w := range p.weights {

@@ -94,10 +94,7 @@ func (b *backend) sizes(p *plan.Plan, o backends.Options) (*sizes, error) {
 			return nil, fmt.Errorf("ref: option %s is %d, must be 1..%d", f.name, f.n, math.MaxInt32)
 		}
 	}
-	s := &sizes{kvSize: 4, threads: int64(b.threads)}
-	if o.KV == plan.F16 {
-		s.kvSize = 2
-	}
+	s := &sizes{kvSize: int64(kvSize(o.KV)), threads: int64(b.threads)}
 	rows := [2]int64{plan.PerToken: int64(o.MaxTokens), plan.PerOutput: int64(o.MaxOutputs)}
 	for _, buf := range p.Buffers {
 		s.buffers = append(s.buffers, product(rows[buf.Rows], int64(buf.Width)))

@@ -31,13 +31,13 @@ func (a *app) runChat(s settings, model string, in, out *os.File) error {
 	}
 	defer data.close()
 	ctx, stop := interruptible()
-	sess, err := a.load(ctx, s, model, loadOptions{maxSeqs: 1})
+	sess, err := a.loadRun(ctx, s, model)
 	stop()
 	if err != nil {
 		return err
 	}
 	c := &conversation{
-		app: a, sess: sess, ask: newAsk(s, sess.ck.Generation()), editor: newEditor(in, out), data: data, sigint: make(chan os.Signal, 1),
+		app: a, sess: sess.session, ask: newAsk(s, sess.ck.Generation()), editor: newEditor(in, out), data: data, sigint: make(chan os.Signal, 1),
 	}
 	if !s.boolean("no-history") {
 		c.remember()
@@ -48,7 +48,7 @@ func (a *app) runChat(s settings, model string, in, out *os.File) error {
 	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	c.tell("type a message; /help lists what else; Ctrl-D leaves")
-	return errors.Join(c.loop(ctx), sess.close())
+	return errors.Join(c.loop(ctx), a.closeRun(sess))
 }
 
 // remember takes up the lines of earlier chats and keeps those of this one. A history that can't be kept is no reason not

@@ -109,3 +109,31 @@ func TestChatCommands(t *testing.T) {
 		t.Errorf("--no-history: %v\n%s", err, after)
 	}
 }
+
+// TestChatPrefixCache: a conversation that is taken up again does not run what was said before.
+func TestChatPrefixCache(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("AQUIFER_PREFIX_CACHE", t.TempDir())
+	model := tinyModel(t, true)
+	chat := func(lines ...string) (text string) {
+		t.Helper()
+		s, cmd := start(t, "run", model, "--temperature", "0", "--max-tokens", "9", "--stats")
+		for _, line := range append(lines, "/bye") {
+			s.expect(">>> ")
+			s.send(line + "\r")
+		}
+		if code := exitCode(t, cmd); code != exitOK {
+			t.Errorf("exit %d", code)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.text.String()
+	}
+	long := strings.Repeat("tell me a story ", 20)
+	if text := chat(long, "/save first"); strings.Contains(text, "cached") {
+		t.Errorf("the first chat finds something: %s", text)
+	}
+	if text := chat("/load first", "and then?"); !strings.Contains(text, "restored 3") || !strings.Contains(text, "of them cached") {
+		t.Errorf("nothing is found of the first chat: %s", text)
+	}
+}

@@ -39,6 +39,7 @@ type diagnosis struct {
 	Compiled  string          `json:"kernels_of,omitempty"` // the model that the kernels are for, and how it would run
 	Kernels   []kernelReport  `json:"kernels,omitempty"`
 	Store     storeReport     `json:"store"`
+	Prefixes  *prefixReport   `json:"prefix_cache,omitempty"`
 	Hub       hubReport       `json:"hub"`
 	Features  []string        `json:"cpu_features"`
 }
@@ -62,15 +63,15 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor [MODEL]",
 		Short: "Tell what this machine has and which backend will run",
 		Long: "doctor prints the processor, its levels, the memory, which backend aquifer takes here and why not the others,\n" +
-			"the state of the store, and whether the hub can be reached. With MODEL, or with -v for the embedded one, it also says which kernel multiplies the\n" +
+			"the state of the store and of a prefix cache, and whether the hub can be reached. With MODEL, or with -v for the embedded one, it also says which kernel multiplies the\n" +
 			"matrices of each shape and encoding, and when it is chosen; aquifer bench --kernels tells how fast those are.",
 		Example: "  aquifer doctor -v\n  aquifer doctor ./Llama-3.2-1B-Instruct-AQLM --level avx2",
 	}
 	a.completeModels(cmd, 1, stored)
-	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision", "head", "endpoint"})
+	addKnobs(cmd, []string{"verbose", "json", "backend", "level", "threads", "precision", "head", "endpoint", "prefix-cache"})
 	return command(cmd, 0, 1, func(s settings, args []string) error {
 		d := diagnose()
-		d.Store, d.Hub = diagnoseStore(), diagnoseHub(s)
+		d.Store, d.Prefixes, d.Hub = diagnoseStore(), diagnosePrefixes(s), diagnoseHub(s)
 		if path := argument(args); path != "" || s.boolean("verbose") && d.Model != "" {
 			var err error
 			if d.Compiled, d.Kernels, err = a.reportKernels(s, path); err != nil {
@@ -161,6 +162,9 @@ func (d diagnosis) print(w io.Writer, verbose bool) error {
 	}
 	for _, line := range d.Store.lines() {
 		row("store", "%s", line)
+	}
+	for _, line := range d.Prefixes.lines() {
+		row("prefixes", "%s", line)
 	}
 	row("hub", "%s", d.Hub)
 	if verbose {

@@ -64,6 +64,8 @@ var knobs = []knob{
 	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
 	{name: "keep-alive", def: 5 * time.Minute, help: "how long a model stays loaded that nobody uses, unless a request says; 0 unloads it at once, less than 0 keeps it"},
 	{name: "max-models", def: 3, min: 1, max: 256, help: "models from the store that are loaded at the same time, if memory allows"},
+	{name: "prefix-cache", env: "AQUIFER_PREFIX_CACHE", def: "", defText: "none", help: "folder in which prompts that were run outlive the program, so that they need not be run again; whoever can read its files can read the prompts"},
+	{name: "prefix-cache-size", env: "AQUIFER_PREFIX_CACHE_SIZE", def: "4GB", help: "what all files there take at most, as in 500MB or 8GiB; the oldest are removed"},
 	{name: "unknown-fields", def: "refuse", oneOf: []string{"refuse", "ignore"}, help: "what to do with a request that has a field which does not exist"},
 
 	// Models from the hub, and the store.
@@ -132,6 +134,7 @@ func environment(name string) string {
 var (
 	hubKnobs    = []string{"endpoint", "connections", "bandwidth"}
 	modelKnobs  = []string{"model"}
+	prefixKnobs = []string{"prefix-cache", "prefix-cache-size"}
 	deviceKnobs = []string{"backend", "level", "threads", "precision", "head", "kv", "context"}
 	askKnobs    = []string{
 		"system", "max-tokens", "temperature", "top-p", "top-k", "min-p", "repeat-penalty", "seed", "stop", "raw", "stats",

@@ -14,6 +14,7 @@ import (
 	"aquifer/models/checkpoint"
 	"aquifer/runtime/chat"
 	"aquifer/runtime/engine"
+	"aquifer/runtime/kv/prefixfile"
 	"aquifer/runtime/plan"
 	"aquifer/tokenizer"
 )
@@ -36,7 +37,8 @@ type loadOptions struct {
 	outputs      int // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
-	tokensOnly   bool // text is not needed: the checkpoint may lack a tokenizer
+	tokensOnly   bool               // text is not needed: the checkpoint may lack a tokenizer
+	prefixes     *prefixfile.Folder // see engine.Config.Prefixes
 
 	backend  backends.Backend // to be shared with others; nil opens one
 	whole    bool             // see engine.Config.WholeContext
@@ -99,7 +101,7 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 		Model: sess.model, Checkpoint: sess.ck,
 		KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
 		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
-		WholeContext: o.whole, Others: o.others,
+		WholeContext: o.whole, Others: o.others, Prefixes: o.prefixes,
 	}
 	if !o.tokensOnly {
 		if sess.tok, cfg.Chat, err = textParts(sess.ck); err != nil {

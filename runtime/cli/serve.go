@@ -25,6 +25,9 @@ func (a *app) serveCommand() *cobra.Command {
 			"is loaded when it is first asked for, stays for --keep-alive after its last use, and makes room for another if it\n" +
 			"has to; running answers are always finished first. One that is pulled anew counts from its next load on.\n\n" +
 			"With MODEL it offers those alone, loads them before it begins, and keeps them; /health says 503 until they are there.\n\n" +
+			"With --prefix-cache, what was run of prompts is kept on disk when a model is unloaded, for which it stays a few seconds\n" +
+			"longer, and restored when it is loaded again: a prompt that begins like an earlier one of the same client starts behind\n" +
+			"what they share, also after a restart.\n\n" +
 			"Ctrl-C finishes running answers and ends; a second one ends at once.",
 		Example: "  aquifer serve\n" +
 			"  aquifer serve llama3.2:1b --parallel 4\n" +
@@ -35,7 +38,7 @@ func (a *app) serveCommand() *cobra.Command {
 	addKnobs(cmd, modelKnobs, []string{
 		"yes", "endpoint", "addr", "key", "tls-cert", "tls-key", "host", "origin", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
 		"speculate",
-	}, deviceKnobs)
+	}, prefixKnobs, deviceKnobs)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
 		if path := s.str("model"); path != "" {
 			args = append([]string{path}, args...)
@@ -59,6 +62,7 @@ func (a *app) serve(s settings, args []string) error {
 	}
 	server, err := api.New(api.Config{
 		Key: s.str("key"), Hosts: s.list("host"), Origins: s.list("origin"), TLS: ln.tls, Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
+		Prefixes: models.prefixTotals(),
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close(), models.close())

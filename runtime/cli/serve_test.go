@@ -113,15 +113,21 @@ func get(t *testing.T, method, url, body string, into any) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decode(t, resp, into)
+	return resp.StatusCode
+}
+
+// decode reads the JSON document of an answer.
+func decode(t *testing.T, resp *http.Response, into any) {
+	t.Helper()
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		t.Fatalf("%s: %v: %s", url, err, data)
+		t.Fatalf("%s: %v: %s", resp.Request.URL, err, data)
 	}
-	return resp.StatusCode
 }
 
 func TestServe(t *testing.T) {

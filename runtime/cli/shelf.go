@@ -14,6 +14,7 @@ import (
 	"aquifer/backends"
 	"aquifer/runtime/engine"
 	"aquifer/runtime/host"
+	"aquifer/runtime/kv/prefixfile"
 	"aquifer/runtime/store"
 )
 
@@ -44,15 +45,18 @@ func (a *app) newShelf(s settings, log *slog.Logger, pinned []offer) (*shelf, er
 	if err != nil {
 		return nil, err
 	}
-	if h.options.backend, _, err = a.openBackend(s); err != nil {
+	if h.options.prefixes, err = a.openPrefixCache(s); err != nil {
 		return nil, err
+	}
+	if h.options.backend, _, err = a.openBackend(s); err != nil {
+		return nil, errors.Join(err, closePrefixCache(h.options.prefixes))
 	}
 	keep := s.duration("keep-alive")
 	if keep == 0 {
 		keep = time.Nanosecond // host takes 0 for its default
 	}
 	h.host = host.New(host.Config[*shelved]{
-		Load: h.load, Unload: h.unload, Keep: keep,
+		Load: h.load, Unload: h.unload, Hurry: func(m *shelved) { m.engine.Hurry() }, Keep: keep,
 		Max: s.integer("max-models"), MaxWaiting: s.integer("queue"), WaitTimeout: s.duration("queue-timeout"),
 		NoRoom: func(err error) bool {
 			var memory *backends.MemoryError
@@ -68,7 +72,15 @@ func (h *shelf) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	h.host.Close(ctx)
-	return h.options.backend.Close()
+	return errors.Join(h.options.backend.Close(), closePrefixCache(h.options.prefixes))
+}
+
+// prefixTotals returns what counts the work of the prefix cache; nil if there is none.
+func (h *shelf) prefixTotals() func() prefixfile.Totals {
+	if h.options.prefixes == nil {
+		return nil
+	}
+	return h.options.prefixes.Totals
 }
 
 // offers lists what can be asked for. Who takes any gets a model of the store before the embedded one, which is there to
@@ -188,6 +200,7 @@ func (h *shelf) load(ctx context.Context, l host.Load) (m *shelved, err error) {
 	if m.session, err = h.app.load(ctx, h.s, o.path, options); err != nil {
 		return m, err
 	}
+	h.tellPrefixes("restored", l.ID, m.engine.Restored())
 	m.model = openai.Model{
 		ID: o.id, Engine: openai.Use(m.engine), Created: o.created, Defaults: recommended(m.ck.Generation()),
 	}
@@ -246,7 +259,9 @@ func (e panicError) Error() string { return e.text }
 
 // unload is host.Config.Unload.
 func (h *shelf) unload(m *shelved) {
-	if err := errors.Join(m.close(), m.lock.Release()); err != nil {
+	err := errors.Join(m.close(), m.lock.Release())
+	h.tellPrefixes("saved", m.model.ID, m.engine.Saved())
+	if err != nil {
 		h.log.Error("unloading a model", "model", m.model.ID, "err", err)
 		return
 	}

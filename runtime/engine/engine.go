@@ -21,6 +21,7 @@ import (
 	"aquifer/models/checkpoint"
 	"aquifer/runtime/chat"
 	"aquifer/runtime/kv"
+	"aquifer/runtime/kv/prefixfile"
 	"aquifer/runtime/plan"
 	"aquifer/runtime/sched"
 	"aquifer/tokenizer"
@@ -58,6 +59,10 @@ type Config struct {
 	// turns that off. With SpeculateAsked only requests with a Prediction do.
 	Speculate      int
 	SpeculateAsked bool
+
+	// Prefixes is where known beginnings of texts are restored from by Load and saved to by Close, for models of the same
+	// contents that are run in the same way; nil for nowhere.
+	Prefixes *prefixfile.Folder
 
 	Progress func(done, total int64) // bytes of weights while loading, by one goroutine at a time; may be nil
 	Log      *slog.Logger            // for internal errors only; nil means slog.Default()
@@ -100,6 +105,12 @@ type Engine struct {
 	kvBlocks    int            // of the pool
 	prog        backends.Program
 	pool        *kv.Pool
+	prefixes    prefixfile.Kind
+	restored    Prefixes
+	saved       Prefixes
+	saving      context.Context // ends when they have to be saved
+	stopSaving  context.CancelFunc
+	hurry       sync.Once
 	closed      chan struct{} // the loop has ended
 	shutdown    sync.Once
 	closeErr    error
@@ -153,6 +164,7 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 	}
 	e := &Engine{cfg: cfg, bos: -1, pool: kv.NewPool(fitted.blocks), closed: make(chan struct{}), longFrom: p.LongFrom(), kvBlocks: fitted.blocks}
 	e.work.L = &e.mu
+	e.saving, e.stopSaving = context.WithCancel(context.Background())
 	e.sched = e.newScheduler()
 	e.controls = cfg.controls()
 	if e.prog, err = cfg.Backend.Compile(p, cfg.options(fitted.blocks)); err != nil {
@@ -163,39 +175,44 @@ func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err erro
 			e.prog.Close()
 		}
 	}()
-	if err := loadWeights(ctx, e.prog, list, total, cfg.Progress); err != nil {
+	if err := loadWeights(ctx, e.prog, list, total, cfg.Prefixes != nil, cfg.Progress); err != nil {
 		return nil, err
 	}
 	if cfg.Checkpoint != nil {
 		if err := cfg.Checkpoint.Unchanged(); err != nil {
 			return nil, err
 		}
-		special := cfg.Checkpoint.Special()
-		e.eos = special.EOSIDs
-		if special.AddBOS {
-			e.bos = special.BOSID
-		}
 	}
-	m := cfg.Model
-	e.info = Info{
-		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
-		Vocab: p.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
-		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
-		Speculate: cfg.Speculate,
-		Memory:    fitted.memory, LoadTime: time.Since(start),
+	if e.restorePrefixes(ctx, list); ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	if ck := cfg.Checkpoint; ck != nil {
-		special := ck.Special()
-		e.info.BOS, e.info.EOS = special.BOS, special.EOS
-		_, e.info.Template, _ = ck.Template()
-	}
+	e.describe(fitted)
+	e.info.LoadTime = time.Since(start)
 	go e.run()
 	return e, nil
 }
 
-// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
-// the others' text comes, and the later the first token behind the prompt.
-const mixPart = 4
+// describe fills in what is known of a loaded model.
+func (e *Engine) describe(fitted size) {
+	cfg, m := &e.cfg, e.cfg.Model
+	e.info = Info{
+		ID: cfg.ID, Name: m.Name, Arch: m.Arch, Scheme: m.Scheme, Params: m.Params, BitsPerWeight: m.BitsPerWeight,
+		Vocab: m.Plan.Vocab, Backend: cfg.Backend.Info(), Kernels: e.prog.Kernels(), Precision: cfg.Precision, KV: cfg.KV,
+		Context: fitted.context, KVTokens: fitted.blocks * plan.KVBlock, MaxSeqs: cfg.MaxSeqs, StepTokens: cfg.StepTokens,
+		Speculate: cfg.Speculate, Memory: fitted.memory,
+	}
+	ck := cfg.Checkpoint
+	if ck == nil {
+		return
+	}
+	special := ck.Special()
+	e.eos = special.EOSIDs
+	if special.AddBOS {
+		e.bos = special.BOSID
+	}
+	e.info.BOS, e.info.EOS = special.BOS, special.EOS
+	_, e.info.Template, _ = ck.Template()
+}
 
 // complete fills in the defaults.
 func (c *Config) complete() error {
@@ -259,8 +276,9 @@ func (e *Engine) Broken() bool {
 	return e.broken
 }
 
-// Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, and
-// frees the program. It returns the context's error if answers had to be cut.
+// Close refuses new requests, fails the waiting ones with ErrClosed, lets the running ones finish until ctx ends, saves
+// prefixes if that is wanted, for which it takes some seconds more at most, and frees the program. It returns the context's error
+// if answers had to be cut.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
@@ -280,7 +298,11 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.mu.Unlock()
 		<-e.closed
 	}
-	e.shutdown.Do(func() { e.closeErr = e.prog.Close() })
+	e.shutdown.Do(func() {
+		e.savePrefixes()
+		e.stopSaving()
+		e.closeErr = e.prog.Close()
+	})
 	return errors.Join(cut, e.closeErr)
 }
 
@@ -296,6 +318,10 @@ func (e *Engine) run() {
 	for e.step() {
 	}
 }
+
+// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
+// the others' text comes, and the later the first token behind the prompt.
+const mixPart = 4
 
 // newScheduler returns a scheduler for the engine's pool.
 func (e *Engine) newScheduler() *sched.Scheduler {

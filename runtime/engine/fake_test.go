@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -189,6 +190,37 @@ func (p *fakeProgram) CopyBlock(dst, src int) error {
 		return p.b.fail(-2)
 	}
 	return nil
+}
+
+func (p *fakeProgram) BlockLayout() backends.BlockLayout {
+	return backends.NewBlockLayout("fake/1", p.o.KV, nil, 4*plan.KVBlock)
+}
+
+func (p *fakeProgram) ReadBlock(block int, data []byte) error {
+	if err := p.checkBlock(block, data); err != nil {
+		return err
+	}
+	for i := range plan.KVBlock {
+		binary.LittleEndian.PutUint32(data[4*i:], uint32(p.kv[block*plan.KVBlock+i]))
+	}
+	return nil
+}
+
+func (p *fakeProgram) WriteBlock(block int, data []byte) error {
+	if err := p.checkBlock(block, data); err != nil {
+		return err
+	}
+	for i := range plan.KVBlock {
+		p.kv[block*plan.KVBlock+i] = int32(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return nil
+}
+
+func (p *fakeProgram) checkBlock(block int, data []byte) error {
+	if p.closed.Load() {
+		return errors.New("fake: closed")
+	}
+	return p.BlockLayout().CheckBlock(block, p.o.KVBlocks, len(data))
 }
 
 func (p *fakeProgram) Kernels() []string { return nil }

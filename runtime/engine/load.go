@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
+
 	"aquifer/backends"
 	"aquifer/models"
 	"aquifer/models/checkpoint"
@@ -24,6 +26,7 @@ type chunk struct {
 	tensor   checkpoint.Tensor
 	first, n int
 	rowBytes int64
+	sum      uint64 // of its bytes, once they were read and if it is wanted
 }
 
 // chunks cuts the tensors of a model. It checks their sizes once more: a backend is given exactly what it was promised.
@@ -44,16 +47,17 @@ func chunks(m *models.Model, c *checkpoint.Checkpoint) (list []chunk, total int6
 		}
 		step := int(max(chunkBytes/rowBytes, 1))
 		for first := 0; first < rows; first += step {
-			list = append(list, chunk{b, t, first, min(step, rows-first), rowBytes})
+			list = append(list, chunk{binding: b, tensor: t, first: first, n: min(step, rows-first), rowBytes: rowBytes})
 		}
 		total += t.Bytes
 	}
 	return list, total, nil
 }
 
-// loadWeights streams the tensors of a model from its checkpoint into a program, with a reader on each CPU. progress
-// may be nil; it is called by one goroutine at a time, with rising numbers of bytes.
-func loadWeights(ctx context.Context, p backends.Program, list []chunk, total int64, progress func(done, total int64)) error {
+// loadWeights streams the tensors of a model from its checkpoint into a program, with a reader on each CPU. sums says that
+// the chunks' sums are wanted: they cost little while the bytes are in the caches. progress may be nil; it is called by one
+// goroutine at a time, with rising numbers of bytes.
+func loadWeights(ctx context.Context, p backends.Program, list []chunk, total int64, sums bool, progress func(done, total int64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -62,7 +66,7 @@ func loadWeights(ctx context.Context, p backends.Program, list []chunk, total in
 		done int64
 		wg   sync.WaitGroup
 	)
-	take := func(finished int64) (chunk, bool) {
+	take := func(finished int64) (*chunk, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		done += finished
@@ -70,10 +74,10 @@ func loadWeights(ctx context.Context, p backends.Program, list []chunk, total in
 			progress(done, total)
 		}
 		if next == len(list) || ctx.Err() != nil {
-			return chunk{}, false
+			return nil, false
 		}
 		next++
-		return list[next-1], true
+		return &list[next-1], true
 	}
 	reader := func() (err error) {
 		defer func() {
@@ -90,6 +94,9 @@ func loadWeights(ctx context.Context, p backends.Program, list []chunk, total in
 			}
 			if _, err := c.tensor.ReadAt(buf[:size], int64(c.first)*c.rowBytes); err != nil && err != io.EOF {
 				return err
+			}
+			if sums {
+				c.sum = xxhash.Sum64(buf[:size])
 			}
 			if err := p.Load(c.binding.Weight, c.binding.Part, c.first, c.n, buf[:size]); err != nil {
 				return fmt.Errorf("engine: tensor %q: %w", c.binding.Tensor, err)

@@ -116,6 +116,13 @@ func (h *Host[M]) drop(e *entry[M]) {
 	h.work.Go(func() { h.unload(e) })
 }
 
+// hurry tells who unloads a model, if somebody does, that it is waited for. Host.mu is held.
+func (h *Host[M]) hurry(e *entry[M]) {
+	if e.phase == Unloading && h.cfg.Hurry != nil {
+		h.cfg.Hurry(e.model)
+	}
+}
+
 // unload is the goroutine that unloads a model, which is in the phase Unloading.
 func (h *Host[M]) unload(e *entry[M]) {
 	h.cfg.Unload(e.model)

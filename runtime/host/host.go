@@ -52,6 +52,9 @@ type Config[M any] struct {
 	Load func(context.Context, Load) (M, error)
 	// Unload gives back what a model holds. Nobody uses it any more.
 	Unload func(M)
+	// Hurry says that somebody waits for the end of Unload, for the model itself or for its room. It may be called more than
+	// once, also before Unload, and must return at once. nil: nobody wants to know.
+	Hurry func(M)
 	// NoRoom reports whether an error of Load means that it would go if other models were unloaded. nil: none does.
 	NoRoom func(error) bool
 	// Broken reports whether a loaded model can't be used any more. It is loaded again for the next who wants it. nil: never.
@@ -168,6 +171,7 @@ func (h *Host[M]) acquire(ctx context.Context, id string, keep *time.Duration, m
 		if e == nil {
 			e = h.begin(id)
 		}
+		h.hurry(e)
 		if err := h.await(ctx, e); err != nil {
 			return model, nil, err
 		}

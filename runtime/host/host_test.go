@@ -33,13 +33,23 @@ type shop struct {
 	using  map[*model]int
 	last   []bool // Load.Last of each load
 	unload time.Duration
+	hurry  map[*model]chan struct{} // closed when somebody waits for a model to be gone
 }
 
 func newShop(t *testing.T, cfg Config[*model]) *shop {
-	s := &shop{t: t, errs: map[string]error{}, using: map[*model]int{}, unload: 100 * time.Millisecond}
+	s := &shop{t: t, errs: map[string]error{}, using: map[*model]int{}, unload: 100 * time.Millisecond, hurry: map[*model]chan struct{}{}}
 	cfg.Load, cfg.Unload = s.load, s.drop
 	cfg.NoRoom = func(err error) bool { return errors.Is(err, errRoom) }
 	cfg.Broken = func(m *model) bool { return m.broken }
+	cfg.Hurry = func(m *model) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		select {
+		case <-s.hurry[m]:
+		default:
+			close(s.hurry[m])
+		}
+	}
 	s.h = New(cfg)
 	return s
 }
@@ -68,11 +78,21 @@ func (s *shop) load(ctx context.Context, l Load) (*model, error) {
 		return nil, err
 	}
 	s.here = append(s.here, l.ID)
-	return &model{id: l.ID}, nil
+	m := &model{id: l.ID}
+	s.hurry[m] = make(chan struct{})
+	return m, nil
 }
 
+// drop takes its time, and 100 ms if somebody waits.
 func (s *shop) drop(m *model) {
-	time.Sleep(s.unload)
+	s.mu.Lock()
+	hurry := s.hurry[m]
+	s.mu.Unlock()
+	select {
+	case <-time.After(s.unload):
+	case <-hurry:
+		time.Sleep(min(s.unload, 100*time.Millisecond))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.using[m]; n > 0 {
@@ -336,6 +356,37 @@ func TestRoom(t *testing.T) {
 		if want := []bool{true}; !slices.Equal(s.last, want) {
 			t.Errorf("last %v, want %v", s.last, want)
 		}
+	})
+}
+
+// TestHurry: who unloads a model that somebody waits for is told, whether it is the model that is wanted or its room, and at no
+// other time.
+func TestHurry(t *testing.T) {
+	run(t, Config[*model]{Max: 1}, func(t *testing.T, s *shop) {
+		s.unload = 20 * time.Second
+		waits := func(id string, least, most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			s.must(id, 0)
+			if took := time.Since(began); took < least || took > most {
+				t.Errorf("%s comes after %v, want %v to %v", id, took, least, most)
+			}
+		}
+		atOnce := time.Duration(0)
+		waits("a", time.Second, time.Second)
+		waits("b", time.Second, 2*time.Second) // needs the room of a
+		if err := s.use(t.Context(), "b", &atOnce, 0); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		waits("b", time.Second, 2*time.Second) // is just being unloaded
+		if err := s.use(t.Context(), "b", &atOnce, 0); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(19 * time.Second)
+		s.expect("b") // nobody waits
+		time.Sleep(2 * time.Second)
+		s.expect("")
 	})
 }
 

@@ -133,6 +133,9 @@ func (h *Host[M]) evict(e *entry[M]) error {
 		} else if victim != nil && victim.users > 0 && victim.waiters == 0 {
 			victim.leaving = true // but who has waited for it is let in first
 		}
+		for _, other := range h.entries {
+			h.hurry(other)
+		}
 		if err := h.pause(e); err != nil {
 			return err
 		}

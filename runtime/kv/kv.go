@@ -25,6 +25,7 @@ type Pool struct {
 	free   []int32        // stack of free blocks with unknown contents; the one released last is the warmest in the caches
 	shares []int32        // by block; 0 means free
 	names  []Hash         // by block, of those with known contents
+	before []Hash         // likewise, of the block before it in its text; zero for the first
 	known  map[Hash]int32 // and back
 	named  []bool         // by block: its contents are known
 	idle   list           // free blocks with known contents, the one released first at the front
@@ -33,7 +34,7 @@ type Pool struct {
 // NewPool returns a pool of n free blocks, numbered 0..n-1.
 func NewPool(n int) *Pool {
 	p := &Pool{
-		free: make([]int32, n), shares: make([]int32, n), names: make([]Hash, n), named: make([]bool, n),
+		free: make([]int32, n), shares: make([]int32, n), names: make([]Hash, n), before: make([]Hash, n), named: make([]bool, n),
 		known: make(map[Hash]int32), idle: newList(n),
 	}
 	for i := range p.free {
@@ -99,16 +100,16 @@ func (p *Pool) Release(block int32) {
 	}
 }
 
-// Publish states what a block in use holds: from now on all who hold it must only read it. If another block is known to
-// hold the same, that one stays the known one.
-func (p *Pool) Publish(block int32, h Hash) {
+// Publish states what a block in use holds, and what the block before it in its text does (zero for the first one): from now
+// on all who hold it must only read it. If another block is known to hold the same, that one stays the known one.
+func (p *Pool) Publish(block int32, h, before Hash) {
 	if p.shares[block] == 0 || p.named[block] && p.names[block] != h {
 		panic(fmt.Sprintf("kv: publish of block %d, which is free or holds something else", block))
 	}
 	if _, ok := p.known[h]; ok {
 		return
 	}
-	p.known[h], p.names[block], p.named[block] = block, h, true
+	p.name(block, Content{h, before})
 }
 
 // Published reports whether the contents of a block are known.
@@ -124,6 +125,11 @@ func (p *Pool) Reuse(h Hash) (int32, bool) {
 		p.idle.remove(block)
 	}
 	return block, true
+}
+
+// name makes the contents of a block known.
+func (p *Pool) name(block int32, c Content) {
+	p.known[c.Hash], p.names[block], p.before[block], p.named[block] = block, c.Hash, c.Before, true
 }
 
 // forget makes the contents of a block unknown.

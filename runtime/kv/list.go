@@ -13,14 +13,19 @@ func newList(blocks int) list {
 	return l
 }
 
-// first returns the front of the queue, which must not be empty.
-func (l *list) first() int32 { return l.next[len(l.next)-1] }
+// first returns the front of the queue; of an empty one the end.
+func (l *list) first() int32 { return l.next[l.end()] }
+
+// end is the entry that stands for both ends.
+func (l *list) end() int32 { return int32(len(l.next) - 1) }
 
 // add appends a block that is not in the queue.
-func (l *list) add(block int32) {
-	end := int32(len(l.next) - 1)
-	last := l.prev[end]
-	l.next[last], l.prev[block], l.next[block], l.prev[end] = block, last, end, block
+func (l *list) add(block int32) { l.insert(block, l.end()) }
+
+// insert puts a block that is not in the queue before one that is, or at the end.
+func (l *list) insert(block, behind int32) {
+	before := l.prev[behind]
+	l.next[before], l.prev[block], l.next[block], l.prev[behind] = block, before, behind, block
 	l.n++
 }
 

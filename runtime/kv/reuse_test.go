@@ -15,6 +15,14 @@ func tokens(n int) []int32 {
 	return list
 }
 
+// before is the hash before one of a chain; zero for the first.
+func before(chain []Hash, i int) Hash {
+	if i == 0 {
+		return Hash{}
+	}
+	return chain[i-1]
+}
+
 func TestHash(t *testing.T) {
 	text := tokens(4 * BlockSize)
 	chain := Chain(nil, Root("a"), text)
@@ -61,8 +69,8 @@ func TestReuse(t *testing.T) {
 		if _, ok := p.Reuse(chain[i]); ok {
 			t.Fatal("known before Publish")
 		}
-		p.Publish(b, chain[i])
-		p.Publish(b, chain[i]) // saying it twice does nothing
+		p.Publish(b, chain[i], before(chain, i))
+		p.Publish(b, chain[i], before(chain, i)) // saying it twice does nothing
 	}
 	held := a.Blocks
 	shared, ok := p.Reuse(chain[0]) // of a block in use
@@ -100,8 +108,8 @@ func TestPublishTwice(t *testing.T) {
 	var a, b Table
 	p.Grow(&a, 1)
 	p.Grow(&b, 1)
-	p.Publish(a.Blocks[0], h)
-	p.Publish(b.Blocks[0], h)
+	p.Publish(a.Blocks[0], h, Hash{})
+	p.Publish(b.Blocks[0], h, Hash{})
 	first := a.Blocks[0]
 	if !p.Published(first) || p.Published(b.Blocks[0]) || p.Known() != 1 {
 		t.Error("both are known, or the second")
@@ -112,8 +120,8 @@ func TestPublishTwice(t *testing.T) {
 		t.Errorf("block %d, %v", got, ok)
 	}
 	for name, f := range map[string]func(){
-		"free":     func() { p.Publish(2, Root("y")) },
-		"contents": func() { p.Publish(first, Root("y")) },
+		"free":     func() { p.Publish(2, Root("y"), Hash{}) },
+		"contents": func() { p.Publish(first, Root("y"), Hash{}) },
 	} {
 		func() {
 			defer func() {
@@ -160,7 +168,7 @@ func TestReuseRandom(t *testing.T) {
 			for j, b := range tab.Blocks[from:] {
 				contents[b] = chain[from+j]
 				if rng.IntN(5) > 0 {
-					p.Publish(b, chain[from+j])
+					p.Publish(b, chain[from+j], before(chain, from+j))
 				}
 			}
 			tables = append(tables, tab)

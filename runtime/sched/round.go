@@ -98,13 +98,18 @@ func (s *Scheduler) share() {
 		}
 		l.want += q.most - 1
 	}
-	// In both loops the smallest claim comes first, and what it does not need is left to the others.
+	// The smallest claim comes first, and what it does not need is left to the others; likewise within a lane.
 	slices.SortStableFunc(s.claims, func(a, b *lane) int { return cmp.Compare(a.want, b.want) })
 	for i, l := range s.claims {
 		l.share = min(l.want, budget/(len(s.claims)-i))
 		budget -= l.share
 	}
 	slices.SortStableFunc(s.prompts, func(a, b *Seq) int { return cmp.Compare(a.most, b.most) })
+	s.divide()
+}
+
+// divide gives the share of each lane to its prompts, which are sorted by what they may get.
+func (s *Scheduler) divide() {
 	for _, l := range s.claims {
 		rest := 0
 		for _, q := range s.prompts {

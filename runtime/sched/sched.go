@@ -311,7 +311,11 @@ func (s *Scheduler) Singles(f func(*Seq)) {
 // publish makes known what the full blocks of a sequence hold.
 func (s *Scheduler) publish(q *Seq) {
 	for n := min(len(q.Chain), q.done/kv.BlockSize); q.published < n; q.published++ {
-		s.pool.Publish(q.Table.Blocks[q.published], q.Chain[q.published])
+		var before kv.Hash
+		if q.published > 0 {
+			before = q.Chain[q.published-1]
+		}
+		s.pool.Publish(q.Table.Blocks[q.published], q.Chain[q.published], before)
 	}
 }
 

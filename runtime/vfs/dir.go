@@ -11,7 +11,10 @@ import (
 )
 
 // Dir is a folder of the machine. os.Root keeps every operation inside it.
-type Dir struct{ root *os.Root }
+type Dir struct {
+	root   *os.Root
+	secret fs.FileMode // bits that files and folders are made without
+}
 
 // OpenDir opens a folder; make says that it and those above it are made if they do not exist. The caller closes it.
 func OpenDir(name string, make bool) (*Dir, error) {
@@ -24,7 +27,27 @@ func OpenDir(name string, make bool) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{root}, nil
+	return &Dir{root: root}, nil
+}
+
+// OpenPrivateDir opens a folder, made if it does not exist, for what nobody but its owner may read: files and folders are made
+// for us alone. A folder in which somebody else could put files of theirs is refused.
+func OpenPrivateDir(name string) (*Dir, error) {
+	if err := os.MkdirAll(name, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err == nil {
+		err = trusted(name, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &Dir{root: root, secret: 0o077}, nil
 }
 
 // Close gives the folder back; opened files stay open.
@@ -44,7 +67,7 @@ func (d *Dir) Open(name string, mode Mode) (File, error) {
 			return nil, outside(err)
 		}
 	}
-	f, err := d.root.OpenFile(name, openFlags[mode]|noBlock, 0o644)
+	f, err := d.root.OpenFile(name, openFlags[mode]|noBlock, 0o644&^d.secret)
 	if err != nil {
 		return nil, outside(err)
 	}
@@ -67,7 +90,7 @@ func openable(name string, info fs.FileInfo, mode Mode) error {
 }
 
 // Mkdir implements FS.
-func (d *Dir) Mkdir(name string) error { return outside(d.root.Mkdir(name, 0o755)) }
+func (d *Dir) Mkdir(name string) error { return outside(d.root.Mkdir(name, 0o755&^d.secret)) }
 
 // Rename implements FS.
 func (d *Dir) Rename(from, to string) error {

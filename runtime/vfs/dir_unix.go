@@ -4,7 +4,11 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"math"
+	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +33,15 @@ func (f dirFile) TryLock(exclusive bool) error {
 			return err
 		}
 	}
+}
+
+// trusted refuses a folder that belongs to another user, root excepted, or that others can write to.
+func trusted(name string, info fs.FileInfo) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) != os.Geteuid() && st.Uid != 0 || info.Mode()&0o022 != 0 {
+		return fmt.Errorf("%s: other users can put files there; take a folder of your own (chmod go-w makes it one)", name)
+	}
+	return nil
 }
 
 // Free returns the bytes that can still be written below a folder.

@@ -68,3 +68,33 @@ func TestLockBetweenProcesses(t *testing.T) {
 	}
 	try(t, err)
 }
+
+// TestPrivateDir: what is made in it is for its owner alone, and a folder that others can write to is refused.
+func TestPrivateDir(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a", "b")
+	d, err := OpenPrivateDir(name)
+	try(t, err)
+	defer d.Close()
+	f, err := d.Open("file", New)
+	try(t, err)
+	try(t, f.Close())
+	try(t, d.Mkdir("folder"))
+	for file, want := range map[string]os.FileMode{".": 0o700, "file": 0o600, "folder": 0o700} {
+		info, err := os.Stat(filepath.Join(name, file))
+		try(t, err)
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v", file, info.Mode().Perm(), want)
+		}
+	}
+	for _, mode := range []os.FileMode{0o720, 0o702, 0o777} {
+		try(t, os.Chmod(name, mode))
+		if again, err := OpenPrivateDir(name); err == nil {
+			again.Close()
+			t.Errorf("a folder of mode %v was taken", mode)
+		}
+	}
+	try(t, os.Chmod(name, 0o755))
+	again, err := OpenPrivateDir(name)
+	try(t, err)
+	try(t, again.Close())
+}

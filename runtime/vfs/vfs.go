@@ -1,6 +1,6 @@
-// Package vfs is the little of a file system that the store of models needs, behind an interface: the real one, one in
-// memory that shows what is left of it after a power loss, and a wrapper that makes operations fail. It imports nothing
-// of ours and knows nothing of models.
+// Package vfs is the little of a file system that the store of models and the files of prefixes need, behind an interface:
+// the real one, one in memory that shows what is left of it after a power loss, and a wrapper that makes operations fail. It
+// imports nothing of ours and knows nothing of models.
 package vfs
 
 import (

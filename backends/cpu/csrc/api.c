@@ -44,7 +44,8 @@ int32_t aq_abi(aq_abi_info *args) {
 	static const uint32_t sizes[] = {sizeof(aq_ref), sizeof(aq_op), sizeof(aq_buffer), sizeof(aq_weight),
 		sizeof(aq_kv_layer), sizeof(aq_seq), sizeof(aq_abi_info), sizeof(aq_open_args), sizeof(aq_close_args),
 		sizeof(aq_info_args), sizeof(aq_compile_args), sizeof(aq_program_args), sizeof(aq_write_args),
-		sizeof(aq_run_args), sizeof(aq_read_args), sizeof(aq_copy_args), sizeof(aq_kernel_args), sizeof(aq_error)};
+		sizeof(aq_run_args), sizeof(aq_read_args), sizeof(aq_copy_args), sizeof(aq_block_args),
+		sizeof(aq_kernel_args), sizeof(aq_error)};
 	args->version = AQ_ABI_VERSION;
 	uint64_t hash = 0xcbf29ce484222325;
 	for (const char *s = AQ_OP_NAMES; *s; s++) {
@@ -196,6 +197,40 @@ int32_t aq_copy(aq_copy_args *args) {
 		memcpy(p->kv + args->dst * p->kv_block_bytes, p->kv + args->src * p->kv_block_bytes, (size_t)p->kv_block_bytes);
 	}
 	return AQ_STATUS_OK;
+}
+
+// block_of returns where a KV block lies; NULL, with status, if the arguments break a rule.
+static uint8_t *block_of(const aq_block_args *args, int32_t *status) {
+	program *p = args->size == sizeof *args ? program_of(args->program) : NULL;
+	*status = AQ_STATUS_INVALID;
+	if (!p) {
+		return NULL;
+	}
+	if (args->block < 0 || args->block >= p->args.kv_blocks || args->bytes != p->kv_block_bytes || !args->data) {
+		*status = fail(p->d, AQ_STATUS_INVALID, 0, "%ld bytes of KV block %d of %d, a block has %ld", (long)args->bytes,
+			args->block, p->args.kv_blocks, (long)p->kv_block_bytes);
+		return NULL;
+	}
+	*status = AQ_STATUS_OK;
+	return p->kv + args->block * p->kv_block_bytes;
+}
+
+int32_t aq_block_read(aq_block_args *args) {
+	int32_t status;
+	const uint8_t *from = block_of(args, &status);
+	if (from) {
+		memcpy((void *)(uintptr_t)args->data, from, (size_t)args->bytes);
+	}
+	return status;
+}
+
+int32_t aq_block_write(aq_block_args *args) {
+	int32_t status;
+	uint8_t *to = block_of(args, &status);
+	if (to) {
+		memcpy(to, (const void *)(uintptr_t)args->data, (size_t)args->bytes);
+	}
+	return status;
 }
 
 int32_t aq_kernel(aq_kernel_args *args) {

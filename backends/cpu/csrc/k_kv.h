@@ -1,4 +1,5 @@
-// What a KV block holds of one head: 32 positions of keys, and as many of values.
+// What a KV block holds of one head: 32 positions of keys, and as many of values. Blocks outlive the process in files: who
+// changes what stands here, or in layout_kv, raises AQ_KV_LAYOUT.
 //
 // Keys lie transposed, (dim, 32 positions), so that the scores of all positions are built up in vectors over positions
 // and need no sums across lanes. Values lie as they come, (32 positions, dim): there the vectors run over the head's

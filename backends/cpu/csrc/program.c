@@ -373,6 +373,7 @@ static int32_t compile_into(program *p, aq_compile_args *args) {
 	layout_scratch(p, &p->scratch_mem);
 	args->weight_bytes = p->weight_mem.used;
 	args->kv_bytes = p->kv_mem.used;
+	args->kv_block_bytes = p->kv_block_bytes;
 	args->scratch_bytes = p->scratch_mem.used + p->tables_mem.used;
 	if (args->flags & AQ_COMPILE_MEASURE) {
 		return p->weight_mem.overflow || p->kv_mem.overflow || p->scratch_mem.overflow
