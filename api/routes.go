@@ -103,6 +103,15 @@ func (s *Server) scrape(c *gin.Context) {
 	s.metrics.ServeHTTP(c.Writer, c.Request)
 }
 
+// clients are those with answers in the making, under names that are not their keys.
+func (s *Server) clients() (busy []metrics.Client, refused int64) {
+	list, refused := s.openai.Clients()
+	for _, c := range list {
+		busy = append(busy, metrics.Client(c))
+	}
+	return busy, refused
+}
+
 // sources are the models whose engines keep figures.
 func (s *Server) sources() []metrics.Source {
 	var list []metrics.Source

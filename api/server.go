@@ -48,6 +48,7 @@ type Limits struct {
 	WriteTime    time.Duration // for each write; default 30 s
 	Heartbeat    time.Duration // between comments in a silent stream; default 15 s
 	ShutdownTime time.Duration // for running answers when the server stops; default 30 s
+	KeyAnswers   int           // answers that one API key may have running or waiting at a time; default 0, no limit
 }
 
 func (l Limits) withDefaults() Limits {
@@ -96,11 +97,11 @@ func New(cfg Config) (*Server, error) {
 		openai: openai.New(openai.Config{
 			Source:  cfg.Models,
 			MaxBody: limits.BodyBytes, BodyTimeout: limits.BodyTime, WriteTimeout: limits.WriteTime,
-			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
+			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown, KeyAnswers: limits.KeyAnswers,
 		}),
 	}
 	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
-	s.metrics = metrics.New(s.sources, s.Panics)
+	s.metrics = metrics.New(metrics.Server{Models: s.sources, Clients: s.clients, Panics: s.Panics})
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,13 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
+	client := clientOf(r.Context())
+	done, e := h.quota.take(client, max(req.n, 1))
+	if e != nil {
+		WriteError(w, e)
+		return
+	}
+	defer done()
 	model, release, err := h.acquire(r.Context(), req.model, req.keepAlive)
 	if err != nil {
 		h.fail(w, r, err)
@@ -32,7 +39,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	ask := req.engineRequest(model.Defaults)
-	ask.Key = clientOf(r.Context())
+	ask.Key = client
 	stream, err := model.Engine.Chat(r.Context(), ask)
 	var form *engine.ConstraintError
 	if req.constraint != nil && errors.As(err, &form) && r.Context().Err() == nil {
