@@ -36,7 +36,8 @@ const (
 	inName
 	inArguments
 	inOther // the value of another key
-	inMark  // named: the name and the mark behind it
+	inMark  // named, framed: what stands in front of the arguments
+	inAfter // likewise: the mark behind them
 	behindCall
 )
 
@@ -44,10 +45,12 @@ const (
 func (r *callReader) start() {
 	r.state = beforeCall
 	r.text.Reset()
-	if r.d.form == named {
+	if r.d.form == named || r.d.form == framed {
 		r.state = inMark
 	}
 }
+
+func (r *callReader) called() int { return r.index }
 
 // push takes the next byte and appends to the parts. It reports whether the calls behind this mark are over.
 func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
@@ -84,9 +87,19 @@ func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
 		return r.arguments(b, parts), r.state == behindCall
 	case inMark:
 		r.text.WriteByte(b)
-		if name, ok := strings.CutSuffix(r.text.String(), r.d.args); ok {
-			parts = r.named(strings.TrimSpace(name), parts)
+		text := strings.TrimLeft(r.text.String(), spaces)
+		if r.d.form == framed && text == r.d.close {
+			return parts, true
+		}
+		if name, ok := strings.CutSuffix(text, r.d.args); ok {
+			parts = r.named(strings.TrimSpace(strings.TrimPrefix(name, r.d.before)), parts)
 			r.state, r.depth, r.str = inArguments, 0, false
+		}
+	case inAfter:
+		r.text.WriteByte(b)
+		if strings.HasSuffix(r.text.String(), r.d.after) {
+			r.start()
+			return parts, r.d.form == named
 		}
 	}
 	return parts, false
@@ -163,7 +176,11 @@ func (r *callReader) arguments(b byte, parts []CallPart) []CallPart {
 		r.depth++
 	case b == '}' || b == ']':
 		if r.depth--; r.depth == 0 {
-			if r.state = beforeKey; r.d.form == named {
+			switch r.state = beforeKey; {
+			case r.d.after != "":
+				r.state = inAfter
+				r.text.Reset()
+			case r.d.form == named:
 				r.state = behindCall
 			}
 		}

@@ -106,6 +106,7 @@ type template struct {
 	marks     *marks          // of reasoning; nil for none
 	switches  bool            // reasoning can be switched off
 	inSystem  bool            // wants tools in the system message, as text
+	asText    bool            // does not know calls: they are written into the text of messages
 }
 
 var word = regexp.MustCompile(`[A-Za-z_]\w*`)

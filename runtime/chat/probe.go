@@ -49,6 +49,9 @@ func (f *Format) probe(t *template, src string) {
 		}
 	}
 	t.objects, t.null = false, false
+	if strings.Contains(src, granite.open[0]) && strings.Contains(src, "JSON list") {
+		t.dialect, t.asText = f.resolve(&granite), true // told to the model, but not written by the template
+	}
 }
 
 // value is what a template gets for one message.

@@ -15,8 +15,16 @@ type Reader struct {
 	turn  *Turn
 	state readerState
 	held  string // text that may be a part of a mark, or white space that is dropped in front of one
-	calls callReader
+	calls caller
 	begun bool // content has begun
+}
+
+// A caller takes apart what stands behind the mark of calls, byte by byte.
+type caller interface {
+	start() // behind a mark
+	// push appends to the parts what came of a byte, and reports whether the calls behind this mark are over.
+	push(b byte, parts []CallPart) ([]CallPart, bool)
+	called() int // calls that have begun
 }
 
 type readerState uint8
@@ -44,8 +52,11 @@ func (t *Turn) Reader() *Reader {
 	default:
 		r.state = atContent
 	}
-	if t.dialect != nil {
-		r.calls.d = t.dialect
+	switch {
+	case t.dialect != nil && t.dialect.form == tagged:
+		r.calls = &tagReader{d: t.dialect, fields: t.fields}
+	case t.dialect != nil:
+		r.calls = &callReader{d: t.dialect}
 	}
 	return r
 }
@@ -59,7 +70,7 @@ func (r *Reader) Content() bool {
 }
 
 // Called reports whether a call has begun.
-func (r *Reader) Called() bool { return r.calls.index > 0 }
+func (r *Reader) Called() bool { return r.calls != nil && r.calls.called() > 0 }
 
 // Push takes the next piece of the answer: whole characters, or the byte of a control token.
 func (r *Reader) Push(text string) Parts {

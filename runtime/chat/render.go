@@ -36,6 +36,7 @@ type Turn struct {
 	dialect *dialect // nil: no tools may be called
 	tools   []Tool   // that may be
 	choice  Choice
+	fields  map[string][]field // their arguments, where calls name them one by one
 }
 
 // Render makes the prompt for the next message of a conversation. The error is an *Error.
@@ -72,7 +73,10 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 		dialect = f.resolve(&hermes)
 		fold(&v, t, dialect, c.Choice)
 	case t.inSystem:
-		tellSystem(&v, dialect)
+		callsAsText(&v, &phi)
+		tellSystem(&v)
+	case t.asText:
+		callsAsText(&v, &granite)
 	}
 	vars, e := t.variables(c)
 	if e != nil {
@@ -98,9 +102,24 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 	turn := &Turn{Prompt: segs, marks: t.marks, begin: t.marks.begin(segs)}
 	if len(c.Tools) > 0 {
 		turn.dialect, turn.choice = dialect, c.Choice
-		turn.tools, err = chosen(c.Tools, c.Choice.Names)
+		if turn.tools, err = chosen(c.Tools, c.Choice.Names); err == nil && dialect.form == tagged {
+			err = turn.takeApart()
+		}
 	}
 	return turn, err
+}
+
+// takeApart finds the arguments of the tools.
+func (t *Turn) takeApart() error {
+	t.fields = map[string][]field{}
+	for _, tool := range t.tools {
+		list, e := fieldsOf(tool, t.dialect.tags)
+		if e != nil {
+			return e
+		}
+		t.fields[tool.Name] = list
+	}
+	return nil
 }
 
 func usesTools(msgs []Message) bool {
