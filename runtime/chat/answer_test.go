@@ -79,7 +79,7 @@ func vocabularyOf() grammar.Vocabulary {
 			v.Tokens = append(v.Tokens, []byte{byte(b)})
 		}
 	}
-	for _, s := range []string{`{"`, `"}`, `": "`, "<seed:tool", "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>", "\n</parameter>", "</parameter>", "</function>", "</arg_value>", "<｜tool▁call", "s▁begin｜>", "</tool_calls>", "]</TOOLCALL>", "<seed:tool", "</seed:tool_call>", "</minimax:tool_call>", "</invoke>"} {
+	for _, s := range []string{`{"`, `"}`, `": "`, "<seed:tool", "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>", "\n</parameter>", "</parameter>", "</function>", "</arg_value>", "<｜tool▁call", "s▁begin｜>", "</tool_calls>", "]</TOOLCALL>", "<seed:tool", "</seed:tool_call>", "</minimax:tool_call>", "</invoke>", "<|end|><|start|>assistant", "<|channel|>", "<|message|>", "final", "analysis", "<|channel|>commentary to=functions."} {
 		v.Tokens = append(v.Tokens, []byte(s))
 	}
 	v.Ends = []int32{int32(len(v.Tokens))}
@@ -134,7 +134,7 @@ func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabular
 }
 
 // readAll reads an answer in pieces of random length.
-func readAll(r *Reader, rng *rand.Rand, text string) (p Parts) {
+func readAll(r Reader, rng *rand.Rand, text string) (p Parts) {
 	add := func(q Parts) {
 		p.Reasoning += q.Reasoning
 		p.Content += q.Content
@@ -217,15 +217,21 @@ func TestDrawnAnswers(t *testing.T) {
 					for range draws {
 						begin := ""
 						if !choice.Must && rng.IntN(2) == 0 { // which random text would not come to
-							if begin = "Sure. <think> "; turn.dialect.form == bare {
+							switch begin = "Sure. <think> "; turn.dialect.form {
+							case bare:
 								begin = `{"name":`
-							} else {
+							case channelled:
+								begin = turn.dialect.open[0]
+							default:
 								begin += turn.dialect.open[rng.IntN(len(turn.dialect.open))]
 							}
 						}
 						var closers []string
 						if turn.dialect.form == tagged {
 							closers = []string{"\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>"}
+						}
+						if turn.channels != nil {
+							closers = []string{"<|end|><|start|>assistant"}
 						}
 						text, ok := draw(t, rng, c, v, *src, begin, 900, closers...)
 						p := readAll(turn.Reader(), rng, text)

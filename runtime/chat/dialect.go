@@ -29,12 +29,13 @@ type dialect struct {
 type dialectForm uint8
 
 const (
-	each   dialectForm = iota // open object close, for each call
-	listed                    // open [object, object, ...] close
-	bare                      // one object, which is the whole answer
-	named                     // open name args arguments after, for each call
-	framed                    // open (before name args arguments after)... close
-	tagged                    // each, with arguments one by one in place of the object
+	each       dialectForm = iota // open object close, for each call
+	listed                        // open [object, object, ...] close
+	bare                          // one object, which is the whole answer
+	named                         // open name args arguments after, for each call
+	framed                        // open (before name args arguments after)... close
+	tagged                        // each, with arguments one by one in place of the object
+	channelled                    // a message with the function as its recipient
 )
 
 // The dialects that are known, before their marks are looked up in a vocabulary.
@@ -109,6 +110,9 @@ var (
 
 // recognise returns the dialect of a call of the needle; nil for one that is not known.
 func recognise(text string) *dialect {
+	if shownMessage.MatchString(text) {
+		return &harmony
+	}
 	for _, d := range spelled {
 		call := d.shown().FindString(text)
 		if call == "" {
@@ -181,6 +185,7 @@ var controls = []string{
 	"<|/tool_call|>", "<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>",
 	"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
 	"<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>",
+	"<|start|>", "<|end|>", "<|channel|>", "<|constrain|>", "<|message|>",
 }
 
 // FirstControl is the byte of the first control token of a format; UTF-8 has no byte from there on.

@@ -52,6 +52,10 @@ func (t *Turn) Form(own *grammar.Source) (*grammar.Source, error) {
 	if own == nil && t.dialect == nil {
 		return nil, nil
 	}
+	if t.channels != nil && (t.dialect == nil || t.dialect.form == channelled) {
+		form := t.channels.form(t, own)
+		return &form, nil
+	}
 	var body grammar.Source
 	switch {
 	case t.dialect == nil:

@@ -31,6 +31,9 @@ type Turn struct {
 	// not add a second one.
 	Prompt []tokenizer.Segment
 
+	channels  *channels // nil: the answer is not made of messages
+	continued bool      // it goes on with a message
+
 	begin   thinking
 	marks   *marks
 	dialect *dialect // nil: no tools may be called
@@ -64,6 +67,9 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 		last := &v.entries[len(v.entries)-1]
 		last.Content += endOfPrompt
 	}
+	if c.Continue && t.channels != nil && c.Choice.Must {
+		return nil, &Error{Param: "tool_choice", Msg: "cannot demand a call where the answer goes on with a message"}
+	}
 	if !t.system {
 		v.withoutSystem()
 	}
@@ -75,6 +81,8 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 	case t.inSystem:
 		callsAsText(&v, &phi)
 		tellSystem(&v)
+	case t.channels != nil:
+		oneByOne(&v)
 	case t.asText:
 		callsAsText(&v, &granite)
 	}
@@ -99,7 +107,7 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 			return nil, e
 		}
 	}
-	turn := &Turn{Prompt: segs, marks: t.marks, begin: t.marks.begin(segs)}
+	turn := &Turn{Prompt: segs, marks: t.marks, begin: t.marks.begin(segs), channels: t.channels, continued: c.Continue}
 	if len(c.Tools) > 0 {
 		turn.dialect, turn.choice = dialect, c.Choice
 		if turn.tools, err = chosen(c.Tools, c.Choice.Names); err == nil && dialect.form == tagged {

@@ -111,8 +111,8 @@ func TestRoundTrip(t *testing.T) {
 		if name == "Llama 3" {
 			list = calls[:1] // it has no more
 		}
-		if name == "Phi-4" || name == "Command-R" {
-			continue // needs control tokens; ends with a line of its own
+		if name == "Phi-4" || name == "Command-R" || name == "Harmony" {
+			continue // needs control tokens; ends with a line of its own; is not one text
 		}
 		f := newFormat(t, name, false)
 		conv := Conversation{Tools: twoTools, Messages: []Message{{Role: "user", Content: "Hi"}, {Role: "assistant", Calls: list}}}
