@@ -49,6 +49,7 @@ var knobs = []knob{
 	{name: "stop", def: []string(nil), help: "end the answer before this text; may be repeated"},
 	{name: "raw", def: false, help: "send the prompt as it is, without the chat template"},
 	{name: "no-history", env: "AQUIFER_NO_HISTORY", def: false, help: "do not keep the lines of a chat for the next ones"},
+	{name: "no-wordwrap", def: false, help: "break lines at the edge of the terminal, not between words"},
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
