@@ -15,11 +15,12 @@ import (
 
 // Chat serves POST /v1/chat/completions.
 func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
-	body, e := h.readBody(w, r)
+	body, read, e := h.readBody(w, r)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
+	defer read()
 	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
 	if e != nil {
 		WriteError(w, e)
@@ -44,6 +45,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = client
 	stream, err := model.Engine.Chat(r.Context(), ask)
+	read() // its text has become tokens
 	var form *engine.ConstraintError
 	if req.constraint != nil && errors.As(err, &form) && r.Context().Err() == nil {
 		p.refuse(badParam(req.constraintParam, "cannot be enforced: %s", form))

@@ -84,6 +84,7 @@ const (
 type Handler struct {
 	cfg    Config
 	quota  *quota
+	large  chan struct{} // has one for each large body that is worked on
 	panics atomic.Int64
 }
 
@@ -113,7 +114,7 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Handler{cfg: cfg, quota: newQuota(cfg.KeyAnswers)}
+	return &Handler{cfg: cfg, quota: newQuota(cfg.KeyAnswers), large: make(chan struct{}, largeAtOnce)}
 }
 
 func newID() string {
