@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -41,7 +40,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	body, err = io.ReadAll(io.LimitReader(limited, largeBody+1))
 	done = func() {}
 	if err == nil && len(body) > largeBody {
-		if done, e = h.largeTurn(r); e != nil {
+		if done, e = h.large.take(r.Context()); e != nil {
 			return nil, nil, e
 		}
 		_ = control.SetReadDeadline(time.Now().Add(h.cfg.BodyTimeout))
@@ -61,20 +60,6 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	// The connection is watched for the client's leaving from now on; a deadline would look like that.
 	_ = control.SetReadDeadline(time.Time{})
 	return body, done, nil
-}
-
-// largeTurn waits until a large body may be received, for as long as one may take to arrive.
-func (h *Handler) largeTurn(r *http.Request) (done func(), e *Error) {
-	patience := time.NewTimer(h.cfg.BodyTimeout)
-	defer patience.Stop()
-	select {
-	case h.large <- struct{}{}:
-		return sync.OnceFunc(func() { <-h.large }), nil
-	case <-patience.C:
-		return nil, Unavailable("busy", "other large requests are being read; try again later", 5*time.Second)
-	case <-r.Context().Done():
-		return nil, closing()
-	}
 }
 
 // tooLarge is the error of a body over the limit. Unless it is much larger the rest is received and thrown away, so that the

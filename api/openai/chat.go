@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer read()
-	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
+	req, e := h.decode(r.Context(), body)
 	if e != nil {
 		WriteError(w, e)
 		return
@@ -44,7 +45,7 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	ask := req.engineRequest(model.Defaults)
 	ask.Key = client
-	stream, err := model.Engine.Chat(r.Context(), ask)
+	stream, err := h.begin(r.Context(), model, ask, req.heavy(len(body)))
 	read() // its text has become tokens
 	var form *engine.ConstraintError
 	if req.constraint != nil && errors.As(err, &form) && r.Context().Err() == nil {
@@ -66,6 +67,30 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	} else {
 		a.whole(stream)
 	}
+}
+
+// decode reads a body, when its turn has come.
+func (h *Handler) decode(ctx context.Context, body []byte) (*chatRequest, *Error) {
+	if len(body) > heavyBody {
+		done, e := h.heavy.take(ctx)
+		if e != nil {
+			return nil, e
+		}
+		defer done()
+	}
+	return decodeChat(body, h.cfg.IgnoreUnknown)
+}
+
+// begin starts an answer, when its turn has come.
+func (h *Handler) begin(ctx context.Context, m served, ask engine.ChatRequest, heavy bool) (Stream, error) {
+	if heavy {
+		done, e := h.heavy.take(ctx)
+		if e != nil {
+			return nil, e
+		}
+		defer done()
+	}
+	return m.Engine.Chat(ctx, ask)
 }
 
 // report maps an error for the client and logs what the client is not told.

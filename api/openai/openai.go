@@ -84,7 +84,8 @@ const (
 type Handler struct {
 	cfg    Config
 	quota  *quota
-	large  chan struct{} // has one for each large body that is worked on
+	large  turns // of large bodies
+	heavy  turns // of requests that take time before they run
 	panics atomic.Int64
 }
 
@@ -114,7 +115,7 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Handler{cfg: cfg, quota: newQuota(cfg.KeyAnswers), large: make(chan struct{}, largeAtOnce)}
+	return &Handler{cfg: cfg, quota: newQuota(cfg.KeyAnswers), large: newTurns(largeAtOnce, cfg.BodyTimeout), heavy: newTurns(heavyAtOnce(), cfg.BodyTimeout)}
 }
 
 func newID() string {
