@@ -29,7 +29,7 @@ type route struct {
 
 // routes is the table of all routes. A test compares it with what the router really serves.
 func (s *Server) routes() []route {
-	return []route{
+	list := []route{
 		{http.MethodGet, "/health", public, s.health},
 		{http.MethodGet, "/ps", withKey, plain(s.openai.Running)},
 		{http.MethodGet, "/v1/models", withKey, plain(s.openai.Models)},
@@ -39,6 +39,13 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/props", withKey, plain(s.llamacpp.Props)},
 		{http.MethodGet, "/slots", withKey, plain(s.llamacpp.Slots)},
 	}
+	for _, r := range list {
+		if r.method == http.MethodGet { // monitors ask for the head alone; net/http leaves the body out
+			r.method = http.MethodHead
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func plain(f http.HandlerFunc) func(*gin.Context) {
