@@ -33,7 +33,7 @@ const tinyTemplate = `{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfo
 {% endif %}{% endif %}`
 
 // tinyEngine loads a model of a few thousand random weights. What it writes is noise; what it must do with requests is not.
-func tinyEngine(t testing.TB) *engine.Engine {
+func tinyEngine(t testing.TB, template string) *engine.Engine {
 	t.Helper()
 	config := modeltest.TinyConfig()
 	config["max_position_embeddings"] = 4096
@@ -49,7 +49,7 @@ func tinyEngine(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	format, err := chat.New(chat.Source{Template: tinyTemplate})
+	format, err := chat.New(chat.Source{Template: template})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,13 @@ func (s slowly) Acquire(ctx context.Context, name string, keep *time.Duration) (
 // serveTiny serves that model. At the second address, which is no part of the API, clients find how many requests are open.
 func serveTiny(t *testing.T) (base, open string) {
 	t.Helper()
-	e := tinyEngine(t)
+	return serveTinyAs(t, tinyTemplate)
+}
+
+// serveTinyAs serves it with another template.
+func serveTinyAs(t *testing.T, template string) (base, open string) {
+	t.Helper()
+	e := tinyEngine(t, template)
 	source, err := openai.Fixed(openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()})
 	if err != nil {
 		t.Fatal(err)
