@@ -79,12 +79,17 @@ func vocabularyOf() grammar.Vocabulary {
 			v.Tokens = append(v.Tokens, []byte{byte(b)})
 		}
 	}
-	for _, s := range []string{`{"`, `"}`, `": "`, "<seed:tool", "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>", "\n</parameter>", "</parameter>", "</function>", "</arg_value>", "<｜tool▁call", "s▁begin｜>", "</tool_calls>", "]</TOOLCALL>", "<seed:tool", "</seed:tool_call>", "</minimax:tool_call>", "</invoke>", "<|end|><|start|>assistant", "<|channel|>", "<|message|>", "final", "analysis", "<|channel|>commentary to=functions."} {
+	for _, s := range []string{`{"`, `"}`, `": "`, "<seed:tool", "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>", "\n</parameter>", "</parameter>", "</function>", "</arg_value>", "<｜tool▁call", "s▁begin｜>", "</tool_calls>", "]</TOOLCALL>", "<seed:tool", "</seed:tool_call>", "</minimax:tool_call>", "</invoke>", "</｜DSML｜parameter>", "</｜DSML｜invoke>", "<｜DSML｜tool", "</｜DSML｜tool_calls>", "<|end|><|start|>assistant", "<|channel|>", "<|message|>", "final", "analysis", "<|channel|>commentary to=functions."} {
 		v.Tokens = append(v.Tokens, []byte(s))
 	}
 	v.Ends = []int32{int32(len(v.Tokens))}
 	v.Tokens = append(v.Tokens, nil)
 	return v
+}
+
+// closersOfAll are tokens that bring an answer nearer to its end, whatever its form.
+var closersOfAll = []string{
+	"</think>", "\xf8", "\xf9", "\xfa", "\xfb", "\xfc", "\xfd", "\xfe", "\xff", "<tool", "_call>", "</tool_call>", "Action:", " ```json", "]```", `"`, "}", "]", "{",
 }
 
 // draw writes an answer of a form with random tokens, behind a given begin.
@@ -113,11 +118,14 @@ func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabular
 		case m.CanEnd() && (m.Done() || i > most/4 || rng.IntN(20) == 0):
 			return text, true
 		case i > most/8: // come to an end: marks, then what closes
-			for _, want := range append(slices.Clone(closers), "</think>", "\xf8", "\xf9", "\xfa", "\xfb", "\xfc", "\xfd", "\xfe", "\xff", "<tool", "_call>", "</tool_call>", "Action:", " ```json", "]```", `"`, "}", "]", "{", "<", "t", "A") {
-				if i := slices.IndexFunc(ids, func(id int32) bool { return string(v.Tokens[id]) == want }); i >= 0 && rng.IntN(3) > 0 {
-					id = ids[i]
-					break
+			var closing []int32
+			for _, id := range ids {
+				if text := string(v.Tokens[id]); slices.Contains(closers, text) || slices.Contains(closersOfAll, text) {
+					closing = append(closing, id)
 				}
+			}
+			if len(closing) > 0 && rng.IntN(4) > 0 {
+				id = closing[rng.IntN(len(closing))]
 			}
 			fallthrough
 		default:
@@ -228,7 +236,7 @@ func TestDrawnAnswers(t *testing.T) {
 						}
 						var closers []string
 						if turn.dialect.form == tagged {
-							closers = []string{"\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>"}
+							closers = []string{"\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>", "</｜DSML｜parameter>", "</｜DSML｜invoke>"}
 						}
 						if turn.channels != nil {
 							closers = []string{"<|end|><|start|>assistant"}

@@ -123,6 +123,7 @@ type channelReader struct {
 	tools bool // there are some to call
 	state channelState
 	held  string // a header, or text that may be a part of a mark
+	call  object // its arguments
 	begun bool   // an earlier message had text of this kind
 	said  bool
 	mused bool
@@ -162,14 +163,27 @@ func (r *channelReader) Flush() Parts {
 func (r *channelReader) advance(p *Parts, last bool) bool {
 	if r.state == inHeader {
 		head, rest, found := strings.Cut(r.held, r.c.message)
-		if found {
-			r.held = rest
-			r.enter(head, p)
-		} else if !r.header(r.held, last) {
+		if !r.header(r.held, last && !found) {
 			r.state, r.begun = inFinal, r.said // a model that leaves the form
 			return r.held != ""
 		}
+		if found {
+			r.held = rest
+			r.enter(head, p)
+		}
 		return found
+	}
+	if r.state == inCall { // a mark that is spelled in a string is none
+		for i := range len(r.held) {
+			if r.call.push(r.held[i]) {
+				r.pass(r.held[:i+1], p)
+				r.held, r.state = r.held[i+1:], inUnknown
+				return true
+			}
+		}
+		r.pass(r.held, p)
+		r.held = ""
+		return false
 	}
 	text, rest, found := strings.Cut(r.held, r.c.end)
 	if found {
@@ -208,7 +222,7 @@ func (r *channelReader) enter(head string, p *Parts) {
 	to := recipient.FindStringSubmatch(head)
 	switch {
 	case to != nil && r.tools:
-		r.state = inCall
+		r.state, r.call = inCall, object{}
 		p.Calls = append(p.Calls, CallPart{Index: r.index, Name: to[1]})
 		r.index++
 	case to == nil && strings.Contains(head, "to="):

@@ -30,6 +30,12 @@ func TestChannels(t *testing.T) {
 			Parts{Reasoning: "a\n\nb", Content: "I look.", Calls: call},
 			true,
 		},
+		{
+			"a mark in a string", true, "<|channel|>commentary to=functions.get_weather json<|message|>{\"city\": \"<|end|>\\\"\"}",
+			Parts{Calls: []CallPart{{Name: "get_weather", Arguments: `{"city": "<|end|>\""}`}}},
+			true,
+		},
+		{"text behind a call", true, "<|channel|>commentary to=functions.now json<|message|>{} and more" + next + "<|channel|>final<|message|>x", Parts{Content: "x", Calls: []CallPart{{Name: "now", Arguments: "{}"}}}, false},
 		{"no tools", false, "<|channel|>commentary to=functions.now json<|message|>{}", Parts{Content: "{}"}, false},
 		{"another recipient", true, "<|channel|>analysis to=python code<|message|>1+1" + next + "<|channel|>final<|message|>2", Parts{Content: "2"}, false},
 		{"without channels", true, "Hello", Parts{Content: "Hello"}, false},

@@ -88,9 +88,18 @@ var spelled = []*dialect{
 	{name: "MiniMax-M2", form: tagged, open: []string{"<minimax:tool_call>"}, close: "</minimax:tool_call>", tags: &tags{
 		nameOpen: `<invoke name="`, nameClose: `">`, keyOpen: `<parameter name="`, keyClose: `">`, valueClose: "</parameter>", end: "</invoke>", inside: true,
 	}},
+	dsml("tool_calls"), dsml("function_calls"),
 	{name: "GLM-4.5", form: tagged, open: []string{"<tool_call>"}, close: "</tool_call>", tags: &tags{
 		keyOpen: "<arg_key>", keyClose: "</arg_key>", valueOpen: "<arg_value>", valueClose: "</arg_value>",
 	}},
+}
+
+// dsml is the form of DeepSeek's models from V3.2 on, with the name of the mark around the calls.
+func dsml(mark string) *dialect {
+	return &dialect{name: "DeepSeek V3.2", form: tagged, open: []string{"<｜DSML｜" + mark + ">"}, close: "</｜DSML｜" + mark + ">", tags: &tags{
+		nameOpen: `<｜DSML｜invoke name="`, nameClose: `">`, keyOpen: `<｜DSML｜parameter name="`, keyClose: `">`,
+		isRaw: `" string="true`, isJSON: `" string="false`, valueClose: "</｜DSML｜parameter>", end: "</｜DSML｜invoke>", inside: true,
+	}}
 }
 
 // Needles, for probing a template.
@@ -184,7 +193,7 @@ var controls = []string{
 	"<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<|START_ACTION|>", "<|END_ACTION|>", "<|tool_call|>",
 	"<|/tool_call|>", "<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>",
 	"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
-	"<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>",
+	"｜DSML｜", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>",
 	"<|start|>", "<|end|>", "<|channel|>", "<|constrain|>", "<|message|>",
 }
 

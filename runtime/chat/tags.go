@@ -11,6 +11,7 @@ import (
 type tags struct {
 	nameOpen, nameClose   string // around the name; it ends in front of the next mark, or of the line's end, if nameClose is empty
 	keyOpen, keyClose     string // around the name of an argument
+	isRaw, isJSON         string // behind the name: what the value is; empty where the schema says it
 	valueOpen, valueClose string // around its value; valueOpen may be empty
 	end                   string // of a call; if empty that is the dialect's close
 	lines                 bool   // values stand on lines of their own
@@ -23,7 +24,7 @@ func (d *dialect) shown() *regexp.Regexp {
 		return join(d.open[0], d.before+needleTool+d.args, needleArgs, d.after, d.close)
 	}
 	g := d.tags
-	return join(d.open[0], g.nameOpen+needleTool+g.nameClose, g.keyOpen+needleKey+g.keyClose, g.valueOpen, needleValue, g.valueClose, g.end, d.close)
+	return join(d.open[0], g.nameOpen+needleTool+g.nameClose, g.keyOpen+needleKey+g.isRaw+g.keyClose, g.valueOpen, needleValue, g.valueClose, g.end, d.close)
 }
 
 // join finds texts that stand one behind the other, with white space at most between them.
@@ -57,9 +58,14 @@ func (t *Turn) tagged(tool Tool) grammar.Source {
 		case f.raw:
 			value = prose(finding(g.valueClose))
 		}
-		argument := sequence(literal(g.keyOpen+f.name+g.keyClose), line, open, value, stop, line)
+		key := g.isJSON
+		if f.raw {
+			key = g.isRaw
+		}
+		key = g.keyOpen + f.name + key + g.keyClose
+		argument := sequence(literal(key), line, open, value, stop, line)
 		if g.valueOpen == "" {
-			argument = sequence(literal(g.keyOpen+f.name+g.keyClose), open, value, stop, line)
+			argument = sequence(literal(key), open, value, stop, line)
 		}
 		if !f.required {
 			argument = either(nothing(), argument)
@@ -130,7 +136,7 @@ func (r *tagReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
 		}
 	case tagKey:
 		if key, ok := strings.CutSuffix(s, g.keyClose); ok {
-			r.key = key
+			r.key = strings.TrimSuffix(strings.TrimSuffix(key, g.isRaw), g.isJSON)
 			if r.to(tagOpen); g.valueOpen == "" {
 				parts = r.value(parts)
 			}

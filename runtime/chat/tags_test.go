@@ -46,6 +46,10 @@ func TestFamilies(t *testing.T) {
 			Parts{Calls: []CallPart{weather, now(1)}},
 		},
 		{
+			"DeepSeek V3.2", false, "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Z\"ü\n<b>\\</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">3</｜DSML｜parameter>\n</｜DSML｜invoke>\n<｜DSML｜invoke name=\"now\">\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+			Parts{Calls: []CallPart{weather, plain(1)}},
+		},
+		{
 			"GLM-4.5", false, "Ok\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Z\"ü\n<b>\\</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n<tool_call>now</tool_call>",
 			Parts{Content: "Ok", Calls: []CallPart{weather, plain(1)}},
 		},
@@ -159,7 +163,7 @@ func TestFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"Qwen3-Coder", "GLM-4.5", "MiniMax-M2"} {
+	for _, name := range []string{"Qwen3-Coder", "GLM-4.5", "MiniMax-M2", "DeepSeek V3.2"} {
 		turn, err := newFormat(t, name, false).Render(Conversation{
 			Messages: []Message{{Role: "user", Content: "Hi"}}, Tools: []Tool{tool}, Choice: Choice{Must: true, Single: true},
 		})
@@ -181,7 +185,7 @@ func TestFields(t *testing.T) {
 		}
 		rng, ended, seen := rand.New(rand.NewPCG(5, 6)), 0, map[string]bool{}
 		for range 60 {
-			answer, ok := draw(t, rng, c, v, *src, "", 1500, "\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>")
+			answer, ok := draw(t, rng, c, v, *src, "", 1500, "\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>", "</｜DSML｜parameter>", "</｜DSML｜invoke>")
 			if !ok {
 				continue
 			}
