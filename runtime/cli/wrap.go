@@ -32,13 +32,14 @@ func wordwrapped(out io.Writer, off bool) (to io.Writer, flush func() error) {
 	return &safeWriter{w: w}, w.flush
 }
 
-// columns is the width of a terminal, 0 if it does not say.
+// columns is how much of a terminal's width is used, 0 if it does not say. The last column stays free, since terminals differ
+// in where a line break behind it leads.
 func columns(f *os.File) int {
 	w, _, err := term.GetSize(int(f.Fd()))
 	if err != nil || w < 2 {
 		return 0
 	}
-	return w
+	return w - 1
 }
 
 func (w *wrapper) Write(p []byte) (int, error) {
