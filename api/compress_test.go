@@ -10,6 +10,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"aquifer/api/sse"
 )
 
 // TestCompressed sends a long and a short text and an event stream through the compressing handler.
@@ -26,17 +28,14 @@ func TestCompressed(t *testing.T) {
 		_, _ = io.WriteString(w, "{}")
 	})
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		c := http.NewResponseController(w)
-		if err := c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Errorf("no deadlines behind the compressing writer: %v", err)
-		}
-		_, _ = io.WriteString(w, "data: 1\n\n")
-		if err := c.Flush(); err != nil {
-			t.Error(err)
+		out := sse.NewWriter(w, time.Minute)
+		if err := out.Event([]byte("1")); err != nil {
+			t.Errorf("no stream behind the compressing writer: %v", err)
 		}
 		<-second
-		_, _ = io.WriteString(w, "data: 2\n\n")
+		if err := out.Event([]byte("2")); err != nil {
+			t.Error(err)
+		}
 	})
 	h, err := compressed(mux)
 	if err != nil {

@@ -49,7 +49,8 @@ func TestCORS(t *testing.T) {
 		}
 	}
 	// The list does not stand in for the key, nor for the name of the host.
-	if resp, _ := send(t, c, "POST", base+"/v1/chat/completions", ask, "Origin", page); resp.StatusCode != 401 || resp.Header.Get("Access-Control-Allow-Origin") != page {
+	if resp, _ := send(t, c, "POST", base+"/v1/chat/completions", ask, "Origin", page); resp.StatusCode != 401 || resp.Header.Get("Access-Control-Allow-Origin") != page ||
+		!strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), "X-Should-Retry") {
 		t.Errorf("without the key: status %d", resp.StatusCode)
 	}
 	if resp, _ := send(t, c, "POST", base+"/v1/chat/completions", ask, "Origin", page, "Host", "rebound.example.com", "Authorization", "Bearer sk"); resp.StatusCode != 403 {

@@ -45,15 +45,19 @@ func (s *Server) begin(c *gin.Context) {
 }
 
 // noted are the fields of a log line that only answers have.
-func noted(n openai.Note) []slog.Attr {
-	if n.Model == "" {
-		return nil
+func noted(n openai.Note) (attrs []slog.Attr) {
+	if n.Failed != "" {
+		attrs = append(attrs, slog.String("failed", n.Failed))
 	}
-	return []slog.Attr{
+	if n.Model == "" {
+		return attrs
+	}
+	return append(
+		attrs,
 		slog.String("model", n.Model), slog.Int("choices", n.Choices), slog.Int("prompt", n.Prompt), slog.Int("cached", n.Cached),
 		slog.Int("completion", n.Completion), slog.Duration("wait", n.Wait.Round(time.Microsecond)),
 		slog.Duration("first", n.FirstToken.Round(time.Microsecond)),
-	}
+	)
 }
 
 // maxRequestID bounds the names that others may give requests.

@@ -29,7 +29,7 @@ type route struct {
 
 // routes is the table of all routes. A test compares it with what the router really serves.
 func (s *Server) routes() []route {
-	return []route{
+	list := []route{
 		{http.MethodGet, "/health", public, s.health},
 		{http.MethodGet, "/ps", withKey, plain(s.openai.Running)},
 		{http.MethodGet, "/v1/models", withKey, plain(s.openai.Models)},
@@ -39,6 +39,13 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/props", withKey, plain(s.llamacpp.Props)},
 		{http.MethodGet, "/slots", withKey, plain(s.llamacpp.Slots)},
 	}
+	for _, r := range list {
+		if r.method == http.MethodGet { // monitors ask for the head alone; net/http leaves the body out
+			r.method = http.MethodHead
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func plain(f http.HandlerFunc) func(*gin.Context) {
@@ -101,6 +108,15 @@ func (s *Server) model(c *gin.Context) {
 func (s *Server) scrape(c *gin.Context) {
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
 	s.metrics.ServeHTTP(c.Writer, c.Request)
+}
+
+// clients are those with answers in the making, under names that are not their keys.
+func (s *Server) clients() (busy []metrics.Client, refused int64) {
+	list, refused := s.openai.Clients()
+	for _, c := range list {
+		busy = append(busy, metrics.Client(c))
+	}
+	return busy, refused
 }
 
 // sources are the models whose engines keep figures.

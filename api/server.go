@@ -50,6 +50,7 @@ type Limits struct {
 	WriteTime    time.Duration // for each write; default 30 s
 	Heartbeat    time.Duration // between comments in a silent stream; default 15 s
 	ShutdownTime time.Duration // for running answers when the server stops; default 30 s
+	KeyAnswers   int           // answers that one API key may have running or waiting at a time; default 0, no limit
 }
 
 func (l Limits) withDefaults() Limits {
@@ -98,11 +99,11 @@ func New(cfg Config) (*Server, error) {
 		openai: openai.New(openai.Config{
 			Source:  cfg.Models,
 			MaxBody: limits.BodyBytes, BodyTimeout: limits.BodyTime, WriteTimeout: limits.WriteTime,
-			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown,
+			Heartbeat: limits.Heartbeat, Log: cfg.Log, IgnoreUnknown: cfg.IgnoreUnknown, KeyAnswers: limits.KeyAnswers,
 		}),
 	}
 	s.llamacpp = llamacpp.New(llamacpp.Config{Find: s.openai.Find, Build: cfg.Build, WriteTimeout: limits.WriteTime})
-	s.metrics = metrics.New(s.sources, s.Panics)
+	s.metrics = metrics.New(metrics.Server{Models: s.sources, Clients: s.clients, Panics: s.Panics})
 	if err := checkOrigins(cfg.Origins); err != nil {
 		return nil, err
 	}
@@ -151,8 +152,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: s.limits.HeaderTime,
 		IdleTimeout:       s.limits.IdleTime,
 		MaxHeaderBytes:    s.limits.HeaderBytes,
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a request like any other
+		BaseContext:                  func(net.Listener) context.Context { return requests },
+		ErrorLog:                     slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	accepting := limitListener(ln, s.limits.Connections)

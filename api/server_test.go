@@ -146,7 +146,7 @@ func TestRoutesAreListed(t *testing.T) {
 	for _, r := range s.routes() {
 		table[r.method+" "+r.path] = r.access
 	}
-	public := []string{"GET /health"}
+	public := []string{"GET /health", "HEAD /health"}
 	for _, r := range s.router.Routes() {
 		name := r.Method + " " + r.Path
 		a, ok := table[name]
@@ -429,5 +429,33 @@ func TestUnknown(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "msg=request"); n != 13 {
 		t.Errorf("%d request lines: %s", n, log)
+	}
+}
+
+// TestHead: a monitor that asks for the head gets the status and no body; "OPTIONS *" passes the same checks as the rest.
+func TestHead(t *testing.T) {
+	_, base, _ := start(t, Config{Key: "k", Models: models(&apitest.Engine{})})
+	c := client(t)
+	for path, want := range map[string]int{"/health": 200, "/v1/models": 401, "/nothing": 404} {
+		if resp, body := send(t, c, http.MethodHead, base+path, ""); resp.StatusCode != want || body != "" {
+			t.Errorf("HEAD %s: %d %q, want %d", path, resp.StatusCode, body, want)
+		}
+	}
+	if resp, body := send(t, c, http.MethodHead, base+"/v1/models", "", "X-Api-Key", "k"); resp.StatusCode != 200 || body != "" {
+		t.Errorf("HEAD /v1/models: %d %q", resp.StatusCode, body)
+	}
+	for host, want := range map[string]string{"localhost": "404", "evil.example": "403"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 "+want) {
+			t.Errorf("OPTIONS * as %s: %q, %v", host, got, err)
+		}
+		conn.Close()
 	}
 }

@@ -69,6 +69,11 @@ func serveModel(t *testing.T, model openai.Model, limits api.Limits) (base strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveSource(t, source, limits)
+}
+
+func serveSource(t *testing.T, source openai.Source, limits api.Limits) (base string) {
+	t.Helper()
 	s, err := api.New(api.Config{Key: key, Log: slog.New(slog.DiscardHandler), Limits: limits, Models: source})
 	if err != nil {
 		t.Fatal(err)

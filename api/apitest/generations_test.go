@@ -30,7 +30,35 @@ func TestGenerations(t *testing.T) {
 		}
 		most = n
 	}
-	base, _ := serveTiny(t)
+	all := ask(t, tinyTemplate, most, 1)
+	if all.answers < most/8 || all.calls < most/8 || all.refused > most/10 {
+		t.Error("too few answers of each kind to say anything")
+	}
+}
+
+// TestGenerationsOfForms does the same with tools, for models that write calls in other ways.
+func TestGenerationsOfForms(t *testing.T) {
+	const begin = `{% for t in tools or [] %}{{ t | tojson }}{% endfor %}{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content or '' }}`
+	for name, template := range map[string]string{
+		"Qwen3-Coder": begin + "{% for c in m.tool_calls or [] %}<tool_call>\n<function={{ c.function.name }}>\n{% for k, v in c.function.arguments | items %}<parameter={{ k }}>\n{{ v }}\n</parameter>\n{% endfor %}</function>\n</tool_call>{% endfor %}{% endfor %}",
+		"GLM-4.5":     begin + "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }}{% for k, v in c.function.arguments | items %}<arg_key>{{ k }}</arg_key><arg_value>{{ v }}</arg_value>{% endfor %}</tool_call>{% endfor %}{% endfor %}",
+		"DeepSeek":    begin + "{% if m.tool_calls %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ c.function.name }}\n```json\n{{ c.function.arguments }}\n```<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}{% endfor %}",
+		"Harmony": "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}{% for m in messages %}{% if m.tool_calls %}<|start|>assistant to=functions.{{ m.tool_calls[0].function.name }}<|channel|>commentary json<|message|>{{ m.tool_calls[0].function.arguments | tojson }}" +
+			"{% elif m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}{% endif %}<|end|>{% endfor %}<|start|>assistant",
+	} {
+		t.Run(name, func(t *testing.T) {
+			const most = generations / 2
+			if all := ask(t, template, most, 2); all.answers > 0 || all.calls < most/8 || all.refused > most/4 {
+				t.Error("too few calls to say anything, or others")
+			}
+		})
+	}
+}
+
+// ask sends requests to a model with a template; kinds is 1 for both kinds by turns, 2 for those with tools.
+func ask(t *testing.T, template string, most, kinds int) (all tally) {
+	t.Helper()
+	base, _ := serveTinyAs(t, template)
 	const workers = 8
 	counts := make([]tally, workers)
 	var wg sync.WaitGroup
@@ -38,12 +66,11 @@ func TestGenerations(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 15))
 			for i := w; i < most; i += workers {
-				counts[w].ask(t, rng, base, i)
+				counts[w].ask(t, rng, base, i*kinds+kinds-1)
 			}
 		})
 	}
 	wg.Wait()
-	var all tally
 	for _, c := range counts {
 		all.answers += c.answers
 		all.calls += c.calls
@@ -53,9 +80,7 @@ func TestGenerations(t *testing.T) {
 	}
 	t.Logf("%d requests at temperature 1.5: %d answers parse and validate, %d answers are calls that do, %d were cut, %d schemas were refused, %d answers are wrong",
 		most, all.answers, all.calls, all.cut, all.refused, all.wrong)
-	if all.answers < most/8 || all.calls < most/8 || all.refused > most/10 {
-		t.Error("too few answers of each kind to say anything")
-	}
+	return all
 }
 
 // tally counts what came of requests.

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite docs/clients.md")
 
 // matrixChecks are the columns of docs/clients.md.
 var matrixChecks = []string{
-	"chat", "stream", "usage", "n", "logprobs", "tools: auto", "tools: required", "tools: named", "tools: none", "JSON schema", "stop", "errors", "cancel",
+	"chat", "stream", "usage", "n", "logprobs", "tools: auto", "tools: required", "tools: named", "tools: none", "JSON schema", "stop", "errors", "waiting", "cancel",
 }
 
 // A matrixClient is a program in testdata/clients that runs the checks with one client library. It prints a line of JSON
@@ -165,6 +165,7 @@ What the checks demand:
 | JSON schema | the answer is what the schema accepts, through the library's own parser where it has one |
 | stop | the answer ends before the string |
 | errors | 400, 401 and 404 arrive as the library's errors, with the parameter, whole and as a stream |
+| waiting | a stream whose model loads for a while, behind heartbeats; one whose model then can't be loaded ends with the library's error |
 | cancel | the server stops working when the client leaves |
 
 The model of these tests has random weights: what it says is noise, so what passes is enforced and not luck.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"aquifer/api"
 	"aquifer/api/openai"
@@ -18,6 +19,7 @@ import (
 	"aquifer/models/modeltest"
 	"aquifer/runtime/chat"
 	"aquifer/runtime/engine"
+	"aquifer/runtime/host"
 	"aquifer/runtime/plan"
 )
 
@@ -31,7 +33,7 @@ const tinyTemplate = `{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfo
 {% endif %}{% endif %}`
 
 // tinyEngine loads a model of a few thousand random weights. What it writes is noise; what it must do with requests is not.
-func tinyEngine(t testing.TB) *engine.Engine {
+func tinyEngine(t testing.TB, template string) *engine.Engine {
 	t.Helper()
 	config := modeltest.TinyConfig()
 	config["max_position_embeddings"] = 4096
@@ -47,7 +49,7 @@ func tinyEngine(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	format, err := chat.New(chat.Source{Template: tinyTemplate})
+	format, err := chat.New(chat.Source{Template: template})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,11 +75,42 @@ func tinyEngine(t testing.TB) *engine.Engine {
 	return e
 }
 
+// slowly is a source with two more names: slow is the same model, which takes a while to load, and broken one that then
+// can't be loaded.
+type slowly struct{ openai.Source }
+
+func (s slowly) Acquire(ctx context.Context, name string, keep *time.Duration) (openai.Model, func(), error) {
+	if name == "slow" || name == "broken" {
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return openai.Model{}, nil, ctx.Err()
+		}
+	}
+	switch name {
+	case "slow":
+		name = "tiny"
+	case "broken":
+		return openai.Model{}, nil, &host.LoadError{ID: name, Err: &openai.PublicError{Msg: "its weights are noise"}}
+	}
+	return s.Source.Acquire(ctx, name, keep)
+}
+
 // serveTiny serves that model. At the second address, which is no part of the API, clients find how many requests are open.
 func serveTiny(t *testing.T) (base, open string) {
 	t.Helper()
-	e := tinyEngine(t)
-	base = serveModel(t, openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()}, api.Limits{})
+	return serveTinyAs(t, tinyTemplate)
+}
+
+// serveTinyAs serves it with another template.
+func serveTinyAs(t *testing.T, template string) (base, open string) {
+	t.Helper()
+	e := tinyEngine(t, template)
+	source, err := openai.Fixed(openai.Model{ID: "tiny", Engine: openai.Use(e), Defaults: openai.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base = serveSource(t, slowly{source}, api.Limits{Heartbeat: 50 * time.Millisecond})
 	stats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		got := e.Stats()
 		_ = json.NewEncoder(w).Encode(got.Running + got.Queued)

@@ -30,9 +30,15 @@ type Metrics struct {
 	handler  http.Handler
 }
 
-// New returns the metrics of a server. sources names the models that are served at the moment, and panics counts those that
-// requests have survived.
-func New(sources func() []Source, panics func() int64) *Metrics {
+// Server is where the figures come from that are no model's.
+type Server struct {
+	Models  func() []Source                       // that are served at the moment
+	Clients func() (busy []Client, refused int64) // requests that were refused because their client had too many, since the start
+	Panics  func() int64                          // that requests have survived, since the start
+}
+
+// New returns the metrics of a server.
+func New(server Server) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -44,10 +50,10 @@ func New(sources func() []Source, panics func() int64) *Metrics {
 		}, []string{"route"}),
 	}
 	m.registry.MustRegister(
-		m.requests, m.times, newModels(sources),
+		m.requests, m.times, newModels(server.Models), newClients(server.Clients),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "aquifer_http_panics_total", Help: "Panics that ended one request and nothing else.",
-		}, func() float64 { return float64(panics()) }),
+		}, func() float64 { return float64(server.Panics()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// The server compresses by itself.

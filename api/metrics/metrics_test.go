@@ -14,13 +14,17 @@ import (
 
 // server returns metrics of models with the given figures.
 func server(models map[string]*engine.Stats) *Metrics {
-	return New(func() []Source {
-		var list []Source
-		for name, stats := range models {
-			list = append(list, Source{Model: name, Info: engine.Info{Arch: "llama"}, Stats: func() engine.Stats { return *stats }})
-		}
-		return list
-	}, func() int64 { return 3 })
+	return New(Server{
+		Models: func() []Source {
+			var list []Source
+			for name, stats := range models {
+				list = append(list, Source{Model: name, Info: engine.Info{Arch: "llama"}, Stats: func() engine.Stats { return *stats }})
+			}
+			return list
+		},
+		Clients: func() ([]Client, int64) { return []Client{{"a1", 4}, {"b2", 1}}, 9 },
+		Panics:  func() int64 { return 3 },
+	})
 }
 
 // scrape returns what Prometheus gets.
@@ -67,6 +71,9 @@ func TestValues(t *testing.T) {
 		`aquifer_time_to_first_token_seconds_sum{model="tiny"} 1.5`,
 		`aquifer_http_requests_total{code="401",method="GET",route="/v1/models"} 1`,
 		`aquifer_http_panics_total 3`,
+		`aquifer_client_answers{client="a1"} 4`,
+		`aquifer_client_answers{client="b2"} 1`,
+		`aquifer_client_refusals_total 9`,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,38 +16,50 @@ import (
 
 // Chat serves POST /v1/chat/completions.
 func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
-	body, e := h.readBody(w, r)
+	body, read, e := h.readBody(w, r)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
-	req, e := decodeChat(body, h.cfg.IgnoreUnknown)
+	defer read()
+	req, e := h.decode(r.Context(), body)
 	if e != nil {
 		WriteError(w, e)
 		return
 	}
-	model, release, err := h.acquire(r.Context(), req.model, req.keepAlive)
-	if err != nil {
-		h.fail(w, r, err)
+	client := clientOf(r.Context())
+	done, e := h.quota.take(client, max(req.n, 1))
+	if e != nil {
+		WriteError(w, e)
+		return
+	}
+	defer done()
+	p := exchange{handler: h, w: w, r: r, note: noteOf(r.Context())}
+	if req.stream {
+		p.out = sse.NewWriter(w, h.cfg.WriteTimeout)
+	}
+	model, release, ok := p.acquire(req.model, req.keepAlive)
+	if !ok {
 		return
 	}
 	defer release()
 	ask := req.engineRequest(model.Defaults)
-	ask.Key = clientOf(r.Context())
-	stream, err := model.Engine.Chat(r.Context(), ask)
+	ask.Key = client
+	stream, err := h.begin(r.Context(), model, ask, req.heavy(len(body)))
+	read() // its text has become tokens
 	var form *engine.ConstraintError
 	if req.constraint != nil && errors.As(err, &form) && r.Context().Err() == nil {
-		WriteError(w, badParam(req.constraintParam, "cannot be enforced: %s", form))
+		p.refuse(badParam(req.constraintParam, "cannot be enforced: %s", form))
 		return
 	}
 	if err != nil {
-		h.fail(w, r, err)
+		p.fail(err)
 		return
 	}
 	defer stream.Close()
 	a := answer{
-		handler: h, w: w, r: r, model: model, id: newID(), created: time.Now().Unix(),
-		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, note: noteOf(r.Context()), predicted: req.predicted,
+		exchange: p, model: model, id: newID(), created: time.Now().Unix(),
+		n: max(req.n, 1), usage: req.includeUsage, logprobs: req.logprobs, predicted: req.predicted,
 	}
 	a.note.Model, a.note.Choices = model.ID, a.n
 	if req.stream {
@@ -56,9 +69,28 @@ func (h *Handler) Chat(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fail answers with an engine's error.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	WriteError(w, h.report(w, r, err))
+// decode reads a body, when its turn has come.
+func (h *Handler) decode(ctx context.Context, body []byte) (*chatRequest, *Error) {
+	if len(body) > heavyBody {
+		done, e := h.heavy.take(ctx)
+		if e != nil {
+			return nil, e
+		}
+		defer done()
+	}
+	return decodeChat(body, h.cfg.IgnoreUnknown)
+}
+
+// begin starts an answer, when its turn has come.
+func (h *Handler) begin(ctx context.Context, m served, ask engine.ChatRequest, heavy bool) (Stream, error) {
+	if heavy {
+		done, e := h.heavy.take(ctx)
+		if e != nil {
+			return nil, e
+		}
+		defer done()
+	}
+	return m.Engine.Chat(ctx, ask)
 }
 
 // report maps an error for the client and logs what the client is not told.
@@ -72,9 +104,7 @@ func (h *Handler) report(w http.ResponseWriter, r *http.Request, err error) *Err
 
 // answer is what a request gets, of one choice or several, being sent.
 type answer struct {
-	handler *Handler
-	w       http.ResponseWriter
-	r       *http.Request
+	exchange
 	model   served
 	id      string
 	created int64
@@ -82,7 +112,6 @@ type answer struct {
 	n        int  // choices
 	usage    bool // in a stream: asked for
 	logprobs bool // asked for
-	note     *Note
 
 	predicted bool // a prediction was sent
 }
@@ -124,7 +153,7 @@ func (a *answer) whole(s Stream) {
 			break
 		}
 		if err != nil {
-			a.handler.fail(a.w, a.r, err)
+			a.fail(err)
 			return
 		}
 		texts[d.Index].WriteString(d.Text)
@@ -137,7 +166,7 @@ func (a *answer) whole(s Stream) {
 		}
 	}
 	if all.ended < a.n {
-		a.handler.fail(a.w, a.r, errUnfinished)
+		a.fail(errUnfinished)
 		return
 	}
 	for i := range choices {
@@ -164,7 +193,6 @@ type next struct {
 // stream sends the answer as it is made. The status line goes out with the first text or the first heartbeat: until
 // then an error can still be a status.
 func (a *answer) stream(s Stream) {
-	out := sse.NewWriter(a.w, a.handler.cfg.WriteTimeout)
 	parts := make(chan next)
 	done := make(chan struct{})
 	defer close(done)
@@ -176,23 +204,23 @@ func (a *answer) stream(s Stream) {
 	for {
 		select {
 		case <-heartbeat.C:
-			if out.Ping() != nil {
+			if a.out.Ping() != nil {
 				return // a client that is gone or does not read; closing the stream ends the work
 			}
 		case n := <-parts:
 			if n.err != nil {
-				a.breakOff(out, n.err)
+				a.fail(n.err)
 				return
 			}
 			heartbeat.Reset(a.handler.cfg.Heartbeat)
-			if a.part(out, n.delta, opened) != nil {
+			if a.part(n.delta, opened) != nil {
 				return
 			}
 			if n.delta.Finish == "" {
 				continue
 			}
 			if all.add(n.delta, a.note, a.predicted); all.ended == a.n {
-				a.finish(out, &all.usage)
+				a.finish(&all.usage)
 				return
 			}
 		}
@@ -200,15 +228,15 @@ func (a *answer) stream(s Stream) {
 }
 
 // part sends what came of one choice.
-func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
+func (a *answer) part(d engine.Delta, opened []bool) error {
 	if !opened[d.Index] {
 		opened[d.Index] = true
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: opening{Role: "assistant", Content: new(string)}}); err != nil {
+		if err := a.send(chunkChoice{Index: d.Index, Delta: opening{Role: "assistant", Content: new(string)}}); err != nil {
 			return err
 		}
 	}
 	if d.Reasoning != "" {
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: thought{d.Reasoning, d.Reasoning}}); err != nil {
+		if err := a.send(chunkChoice{Index: d.Index, Delta: thought{d.Reasoning, d.Reasoning}}); err != nil {
 			return err
 		}
 	}
@@ -218,12 +246,12 @@ func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 		if len(d.Logprobs) > 0 {
 			c.Logprobs = logprobsOf(d.Logprobs)
 		}
-		if err := a.send(out, c); err != nil {
+		if err := a.send(c); err != nil {
 			return err
 		}
 	}
 	for _, delta := range deltas(d.Calls) {
-		if err := a.send(out, chunkChoice{Index: d.Index, Delta: delta}); err != nil {
+		if err := a.send(chunkChoice{Index: d.Index, Delta: delta}); err != nil {
 			return err
 		}
 	}
@@ -231,7 +259,7 @@ func (a *answer) part(out *sse.Writer, d engine.Delta, opened []bool) error {
 		return nil
 	}
 	reason := string(d.Finish)
-	return a.send(out, chunkChoice{Index: d.Index, Delta: struct{}{}, FinishReason: &reason})
+	return a.send(chunkChoice{Index: d.Index, Delta: struct{}{}, FinishReason: &reason})
 }
 
 // pump reads a stream beside the handler, which also has heartbeats to send. It ends with the stream's first error, or
@@ -262,27 +290,16 @@ func (h *Handler) pump(s Stream, parts chan<- next, done <-chan struct{}) {
 	}
 }
 
-// breakOff ends a stream with an error: as a status if none is out yet, otherwise as the one event that has an error
-// key. There is no [DONE] after it.
-func (a *answer) breakOff(out *sse.Writer, err error) {
-	e := a.handler.report(a.w, a.r, err)
-	if !out.Started() {
-		WriteError(a.w, e)
-		return
-	}
-	a.event(out, e)
-}
-
 // finish sends the usage, if it was asked for, and the end mark.
-func (a *answer) finish(out *sse.Writer, u *usage) {
+func (a *answer) finish(u *usage) {
 	if a.usage {
 		c := chunkWithUsage{chunk: a.chunk(), Usage: u}
 		c.Choices = []chunkChoice{}
-		if a.event(out, c) != nil {
+		if a.event(c) != nil {
 			return
 		}
 	}
-	_ = out.Event([]byte("[DONE]")) // nothing follows
+	_ = a.out.Event([]byte("[DONE]")) // nothing follows
 }
 
 func (a *answer) chunk() chunk {
@@ -292,19 +309,11 @@ func (a *answer) chunk() chunk {
 }
 
 // send sends one delta.
-func (a *answer) send(out *sse.Writer, choice chunkChoice) error {
+func (a *answer) send(choice chunkChoice) error {
 	c := a.chunk()
 	c.Choices = []chunkChoice{choice}
 	if a.usage {
-		return a.event(out, chunkWithUsage{chunk: c})
+		return a.event(chunkWithUsage{chunk: c})
 	}
-	return a.event(out, c)
-}
-
-func (a *answer) event(out *sse.Writer, v any) error {
-	data, err := marshal(v)
-	if err != nil {
-		return err
-	}
-	return out.Event(data)
+	return a.event(c)
 }

@@ -28,6 +28,7 @@ type Note struct {
 	Completion int // tokens, of all choices
 	Wait       time.Duration
 	FirstToken time.Duration // from the request to the first choice's first token
+	Failed     string        // code of an error that came behind the status 200
 }
 
 type noteKey struct{}

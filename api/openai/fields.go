@@ -63,7 +63,7 @@ func honouredFields() []field {
 		{"max_tokens", integer(1, math.MaxInt32, func(r *chatRequest, n int64) { r.maxTokens = int(n) }), "the older name; max_completion_tokens wins"},
 		{"n", integer(1, engine.MaxChoices, func(r *chatRequest, n int64) { r.n = int(n) }), "choices; the prompt is run and counted once"},
 		{"stop", rule{fmt.Sprintf("a string or up to %d, of 1 to %d bytes", maxStops, maxStopLen), setStop}, "the answer ends before the first of them"},
-		{"seed", integer(math.MinInt64, math.MaxInt64, func(r *chatRequest, n int64) { r.seed, r.seeded = uint64(n), true }), "the same seed gives the same answer, under the same system_fingerprint"},
+		{"seed", integer(math.MinInt64, math.MaxInt64, func(r *chatRequest, n int64) { r.seed, r.seeded = uint64(n), true }), "repeats an answer under the same system_fingerprint, and with --precision exact whatever else is running"},
 		{"temperature", number(0, 2, func(s *engine.Sampling, f float32) { s.Temperature = f }), "0 takes the most likely token"},
 		{"top_p", number(0, 1, setTopP), "keep the most likely tokens up to this probability; 0 keeps one"},
 		{"presence_penalty", number(-2, 2, func(s *engine.Sampling, f float32) { s.PresencePenalty = f }), "subtracted from logits of tokens that were generated lately"},

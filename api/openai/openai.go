@@ -71,6 +71,7 @@ type Config struct {
 	Log          *slog.Logger  // for internal errors; never for prompts or answers. Default slog.Default()
 
 	IgnoreUnknown bool // leave out request fields that do not exist instead of refusing the request
+	KeyAnswers    int  // answers that one client may have running or waiting at a time; 0 means no limit
 }
 
 // Defaults of Config.
@@ -82,6 +83,9 @@ const (
 // Handler serves the dialect.
 type Handler struct {
 	cfg    Config
+	quota  *quota
+	large  turns // of large bodies
+	heavy  turns // of requests that take time before they run
 	panics atomic.Int64
 }
 
@@ -111,7 +115,7 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Handler{cfg: cfg}
+	return &Handler{cfg: cfg, quota: newQuota(cfg.KeyAnswers), large: newTurns(largeAtOnce, cfg.BodyTimeout), heavy: newTurns(heavyAtOnce(), cfg.BodyTimeout)}
 }
 
 func newID() string {

@@ -2,12 +2,8 @@ package openai
 
 import (
 	"cmp"
-	"errors"
-	"io"
 	"math/rand/v2"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"aquifer/runtime/engine"
@@ -140,35 +136,4 @@ func (r *chatRequest) engineRequest(defaults engine.Sampling) engine.ChatRequest
 		Logprobs: r.logprobs, TopLogprobs: r.topLogprobs, N: r.n, NoEOS: r.noEOS, Constraint: r.constraint,
 		Prediction: r.prediction,
 	}
-}
-
-// readBody receives a request's body. The checks of its headers come first, so that a bad request is refused before its
-// body is sent.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset := params["charset"]; err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, Invalid(http.StatusUnsupportedMediaType, "unsupported_media_type", "", "the Content-Type must be application/json")
-	}
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, Invalid(http.StatusUnsupportedMediaType, "unsupported_content_encoding", "", "a compressed body is not supported")
-	}
-	tooLarge := Invalid(http.StatusRequestEntityTooLarge, "request_too_large", "", "the body is over the limit of %d bytes", h.cfg.MaxBody)
-	if r.ContentLength > h.cfg.MaxBody {
-		w.Header().Set("Connection", "close") // rather than read what was refused
-		return nil, tooLarge
-	}
-	control := http.NewResponseController(w)
-	// Writers without deadlines are those of tests.
-	_ = control.SetReadDeadline(time.Now().Add(h.cfg.BodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBody))
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge
-	case err != nil:
-		return nil, Invalid(http.StatusBadRequest, "body_unreadable", "", "the body did not arrive completely")
-	}
-	// The connection is watched for the client's leaving from now on; a deadline would look like that.
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
 }

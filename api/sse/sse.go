@@ -36,11 +36,19 @@ func NewWriter(w http.ResponseWriter, timeout time.Duration) *Writer {
 }
 
 // flusher looks through wrappers for the Flush that returns its error. Wrappers that only have the one without hide
-// that the client does not read, until the next event.
+// that the client does not read, until the next event; but they may hold bytes back themselves, as one that compresses does,
+// so the outermost is flushed first.
 func flusher(w http.ResponseWriter) func() error {
 	for inner := w; ; {
 		if f, ok := inner.(interface{ FlushError() error }); ok {
-			return f.FlushError
+			outer, wrapped := w.(http.Flusher)
+			if inner == w || !wrapped {
+				return f.FlushError
+			}
+			return func() error {
+				outer.Flush()
+				return f.FlushError()
+			}
 		}
 		u, ok := inner.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {

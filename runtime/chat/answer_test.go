@@ -44,7 +44,7 @@ var dialectTemplates = map[string]string{
 }
 
 // specials are the control tokens of the vocabulary of these tests.
-var specials = []string{"[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<|tool_call|>", "<|/tool_call|>"}
+var specials = []string{"[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<|tool_call|>", "<|/tool_call|>", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>"}
 
 func newFormat(t testing.TB, name string, control bool) *Format {
 	t.Helper()
@@ -79,7 +79,7 @@ func vocabularyOf() grammar.Vocabulary {
 			v.Tokens = append(v.Tokens, []byte{byte(b)})
 		}
 	}
-	for _, s := range []string{`{"`, `"}`, `": "`, "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>"} {
+	for _, s := range []string{`{"`, `"}`, `": "`, "<seed:tool", "<tool", "_call>", "</tool_call>", "]```", "get_weather", "Action:", " ```json", "\n", "</think>", "<think>", "\n</parameter>", "</parameter>", "</function>", "</arg_value>", "<｜tool▁call", "s▁begin｜>", "</tool_calls>", "]</TOOLCALL>", "<seed:tool", "</seed:tool_call>", "</minimax:tool_call>", "</invoke>", "</｜DSML｜parameter>", "</｜DSML｜invoke>", "<｜DSML｜tool", "</｜DSML｜tool_calls>", "<|end|><|start|>assistant", "<|channel|>", "<|message|>", "final", "analysis", "<|channel|>commentary to=functions."} {
 		v.Tokens = append(v.Tokens, []byte(s))
 	}
 	v.Ends = []int32{int32(len(v.Tokens))}
@@ -87,8 +87,13 @@ func vocabularyOf() grammar.Vocabulary {
 	return v
 }
 
+// closersOfAll are tokens that bring an answer nearer to its end, whatever its form.
+var closersOfAll = []string{
+	"</think>", "\xf8", "\xf9", "\xfa", "\xfb", "\xfc", "\xfd", "\xfe", "\xff", "<tool", "_call>", "</tool_call>", "Action:", " ```json", "]```", `"`, "}", "]", "{",
+}
+
 // draw writes an answer of a form with random tokens, behind a given begin.
-func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabulary, src grammar.Source, begin string, most int) (text string, ended bool) {
+func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabulary, src grammar.Source, begin string, most int, closers ...string) (text string, ended bool) {
 	t.Helper()
 	g, err := c.Compile(t.Context(), src)
 	if err != nil {
@@ -113,11 +118,14 @@ func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabular
 		case m.CanEnd() && (m.Done() || i > most/4 || rng.IntN(20) == 0):
 			return text, true
 		case i > most/8: // come to an end: marks, then what closes
-			for _, want := range []string{"</think>", "\xf8", "\xf9", "\xfa", "\xfb", "\xfc", "<tool", "_call>", "</tool_call>", "Action:", " ```json", "]```", `"`, "}", "]", "{", "<", "t", "A"} {
-				if i := slices.IndexFunc(ids, func(id int32) bool { return string(v.Tokens[id]) == want }); i >= 0 && rng.IntN(3) > 0 {
-					id = ids[i]
-					break
+			var closing []int32
+			for _, id := range ids {
+				if text := string(v.Tokens[id]); slices.Contains(closers, text) || slices.Contains(closersOfAll, text) {
+					closing = append(closing, id)
 				}
+			}
+			if len(closing) > 0 && rng.IntN(4) > 0 {
+				id = closing[rng.IntN(len(closing))]
 			}
 			fallthrough
 		default:
@@ -134,7 +142,7 @@ func draw(t *testing.T, rng *rand.Rand, c *grammar.Compiler, v grammar.Vocabular
 }
 
 // readAll reads an answer in pieces of random length.
-func readAll(r *Reader, rng *rand.Rand, text string) (p Parts) {
+func readAll(r Reader, rng *rand.Rand, text string) (p Parts) {
 	add := func(q Parts) {
 		p.Reasoning += q.Reasoning
 		p.Content += q.Content
@@ -217,13 +225,23 @@ func TestDrawnAnswers(t *testing.T) {
 					for range draws {
 						begin := ""
 						if !choice.Must && rng.IntN(2) == 0 { // which random text would not come to
-							if begin = "Sure. <think> "; turn.dialect.form == bare {
+							switch begin = "Sure. <think> "; turn.dialect.form {
+							case bare:
 								begin = `{"name":`
-							} else {
+							case channelled:
+								begin = turn.dialect.open[0]
+							default:
 								begin += turn.dialect.open[rng.IntN(len(turn.dialect.open))]
 							}
 						}
-						text, ok := draw(t, rng, c, v, *src, begin, 900)
+						var closers []string
+						if turn.dialect.form == tagged {
+							closers = []string{"\n</parameter>", "</parameter>", "</arg_value>", "</function>", "</invoke>", "</｜DSML｜parameter>", "</｜DSML｜invoke>"}
+						}
+						if turn.channels != nil {
+							closers = []string{"<|end|><|start|>assistant"}
+						}
+						text, ok := draw(t, rng, c, v, *src, begin, 900, closers...)
 						p := readAll(turn.Reader(), rng, text)
 						if q := readAll(turn.Reader(), rng, text); !reflect.DeepEqual(p, q) {
 							t.Fatalf("%q depends on cuts:\n%+v\n%+v", text, p, q)

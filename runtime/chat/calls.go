@@ -15,15 +15,13 @@ type CallPart struct {
 // A callReader takes apart what stands behind the mark of calls. It follows the form that grammars hold answers to; what
 // has another form is passed over.
 type callReader struct {
-	d     *dialect
-	state callState
-	depth int             // of objects and arrays inside the arguments
-	str   bool            // inside a string
-	esc   bool            // behind its backslash
-	text  strings.Builder // of a key, a name or another value
-	key   string
-	index int  // of the next call
-	any   bool // the call has its name
+	d      *dialect
+	state  callState
+	object                 // the arguments; its marks of strings serve for others as well
+	text   strings.Builder // of a key, a name or another value
+	key    string
+	index  int  // of the next call
+	any    bool // the call has its name
 }
 
 type callState uint8
@@ -36,7 +34,8 @@ const (
 	inName
 	inArguments
 	inOther // the value of another key
-	inMark  // named: the name and the mark behind it
+	inMark  // named, framed: what stands in front of the arguments
+	inAfter // likewise: the mark behind them
 	behindCall
 )
 
@@ -44,10 +43,12 @@ const (
 func (r *callReader) start() {
 	r.state = beforeCall
 	r.text.Reset()
-	if r.d.form == named {
+	if r.d.form == named || r.d.form == framed {
 		r.state = inMark
 	}
 }
+
+func (r *callReader) called() int { return r.index }
 
 // push takes the next byte and appends to the parts. It reports whether the calls behind this mark are over.
 func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
@@ -73,7 +74,7 @@ func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
 		switch {
 		case b == ':' || isSpace(b):
 		case r.key == r.d.argsKey:
-			r.state, r.depth, r.str = inArguments, 0, false
+			r.state, r.object = inArguments, object{}
 			return r.arguments(b, parts), false
 		case r.key == r.d.nameKey:
 			r.open(inName, b)
@@ -84,9 +85,19 @@ func (r *callReader) push(b byte, parts []CallPart) ([]CallPart, bool) {
 		return r.arguments(b, parts), r.state == behindCall
 	case inMark:
 		r.text.WriteByte(b)
-		if name, ok := strings.CutSuffix(r.text.String(), r.d.args); ok {
-			parts = r.named(strings.TrimSpace(name), parts)
-			r.state, r.depth, r.str = inArguments, 0, false
+		text := strings.TrimLeft(r.text.String(), spaces)
+		if r.d.form == framed && text == r.d.close {
+			return parts, true
+		}
+		if name, ok := strings.CutSuffix(text, r.d.args); ok {
+			parts = r.named(strings.TrimSpace(strings.TrimPrefix(name, r.d.before)), parts)
+			r.state, r.object = inArguments, object{}
+		}
+	case inAfter:
+		r.text.WriteByte(b)
+		if strings.HasSuffix(r.text.String(), r.d.after) {
+			r.start()
+			return parts, r.d.form == named
 		}
 	}
 	return parts, false
@@ -151,21 +162,13 @@ func (r *callReader) arguments(b byte, parts []CallPart) []CallPart {
 	} else if r.any {
 		parts = append(parts, CallPart{Index: r.index - 1, Arguments: string([]byte{b})})
 	}
-	switch {
-	case r.esc:
-		r.esc = false
-	case r.str && b == '\\':
-		r.esc = true
-	case b == '"':
-		r.str = !r.str
-	case r.str:
-	case b == '{' || b == '[':
-		r.depth++
-	case b == '}' || b == ']':
-		if r.depth--; r.depth == 0 {
-			if r.state = beforeKey; r.d.form == named {
-				r.state = behindCall
-			}
+	if r.object.push(b) {
+		switch r.state = beforeKey; {
+		case r.d.after != "":
+			r.state = inAfter
+			r.text.Reset()
+		case r.d.form == named:
+			r.state = behindCall
 		}
 	}
 	return parts

@@ -164,6 +164,13 @@ func TestDialects(t *testing.T) {
 		},
 		"Command-R":   {"lc_CohereForAI-c4ai-command-r-plus-tool_use"},
 		"Command-R7B": {"lc_CohereForAI-c4ai-command-r7b-12-2024-tool_use"},
+
+		"Qwen3-Coder":     {"al_NVIDIA-Nemotron-3-Super", "al_Qwen3.5-35B-A3B-Q8_0", "al_Qwen3.6-35B-A3B-UD-Q4_K_M"},
+		"GLM-4.5":         {"al_GLM-5.2", "al_laguna"},
+		"DeepSeek":        {"mr_deepseek_tool_call"},
+		"DeepSeek V3.2":   {"al_DeepSeek-V4-Flash"},
+		"Harmony":         {"al_gpt-oss-20b-Q8_0"},
+		"Functionary 3.1": {"lc_meetkai-functionary-medium-v3.1"},
 	}
 	found := map[string][]string{}
 	for name, f := range formats {

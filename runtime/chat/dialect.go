@@ -17,7 +17,10 @@ type dialect struct {
 	nameKey, argsKey string
 	id               string // regular expression of a member with an identifier that may stand behind the arguments
 	firstID          string // likewise in front of the name
-	args             string // named: the mark between a name and its arguments
+	before           string // framed: what stands in front of a name
+	args             string // named, framed: the mark between a name and its arguments
+	after            string // named, framed: the mark behind the arguments
+	tags             *tags  // tagged: the marks of names and arguments
 	direct           string // name of the call that stands for an answer without calls
 
 	start *regexp.Regexp // bare: the begin of a call
@@ -26,10 +29,13 @@ type dialect struct {
 type dialectForm uint8
 
 const (
-	each   dialectForm = iota // open object close, for each call
-	listed                    // open [object, object, ...] close
-	bare                      // one object, which is the whole answer
-	named                     // open name args arguments, for each call
+	each       dialectForm = iota // open object close, for each call
+	listed                        // open [object, object, ...] close
+	bare                          // one object, which is the whole answer
+	named                         // open name args arguments after, for each call
+	framed                        // open (before name args arguments after)... close
+	tagged                        // each, with arguments one by one in place of the object
+	channelled                    // a message with the function as its recipient
 )
 
 // The dialects that are known, before their marks are looked up in a vocabulary.
@@ -41,7 +47,6 @@ var (
 		name: "Mistral", form: listed, open: []string{"[TOOL_CALLS]"}, nameKey: "name", argsKey: "arguments",
 		id: `"id": ?"[0-9A-Za-z]{1,64}"`,
 	}
-	mistralArgs = dialect{name: "Mistral with arguments apart", form: named, open: []string{"[TOOL_CALLS]"}, args: "[ARGS]"}
 
 	commandR = dialect{
 		name: "Command-R", form: listed, open: []string{"Action: ```json", "Action:\n```json"}, close: "```",
@@ -54,14 +59,57 @@ var (
 	phi = dialect{
 		name: "Phi-4", form: listed, open: []string{"<|tool_call|>"}, close: "<|/tool_call|>", nameKey: "name", argsKey: "arguments",
 	}
+	granite  = dialect{name: "Granite", form: listed, open: []string{"<|tool_call|>"}, nameKey: "name", argsKey: "arguments"}
+	nemotron = dialect{name: "Nemotron", form: listed, open: []string{"<TOOLCALL>"}, close: "</TOOLCALL>", nameKey: "name", argsKey: "arguments"}
+	apriel   = dialect{
+		name: "Apriel", form: listed, open: []string{"<tool_calls>"}, close: "</tool_calls>", nameKey: "name", argsKey: "arguments",
+		id: `"id": ?"[0-9A-Za-z_-]{1,64}"`,
+	}
 )
+
+// Dialects whose whole call is looked for.
+var spelled = []*dialect{
+	{name: "Mistral with arguments apart", form: named, open: []string{"[TOOL_CALLS]"}, args: "[ARGS]"},
+	{
+		name: "DeepSeek", form: framed, open: []string{"<｜tool▁calls▁begin｜>"}, close: "<｜tool▁calls▁end｜>",
+		before: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", args: "\n```json\n", after: "\n```<｜tool▁call▁end｜>",
+	},
+	{
+		name: "DeepSeek V3.1", form: framed, open: []string{"<｜tool▁calls▁begin｜>"}, close: "<｜tool▁calls▁end｜>",
+		before: "<｜tool▁call▁begin｜>", args: "<｜tool▁sep｜>", after: "<｜tool▁call▁end｜>",
+	},
+	{name: "Functionary 3.1", form: named, open: []string{"<function="}, args: ">", after: "</function>"},
+	{name: "Qwen3-Coder", form: tagged, open: []string{"<tool_call>"}, close: "</tool_call>", tags: &tags{
+		nameOpen: "<function=", nameClose: ">", keyOpen: "<parameter=", keyClose: ">", valueClose: "</parameter>", end: "</function>",
+	}},
+	{name: "Seed-OSS", form: tagged, open: []string{"<seed:tool_call>"}, close: "</seed:tool_call>", tags: &tags{
+		nameOpen: "<function=", nameClose: ">", keyOpen: "<parameter=", keyClose: ">", valueClose: "</parameter>", end: "</function>",
+	}},
+	{name: "MiniMax-M2", form: tagged, open: []string{"<minimax:tool_call>"}, close: "</minimax:tool_call>", tags: &tags{
+		nameOpen: `<invoke name="`, nameClose: `">`, keyOpen: `<parameter name="`, keyClose: `">`, valueClose: "</parameter>", end: "</invoke>", inside: true,
+	}},
+	dsml("tool_calls"), dsml("function_calls"),
+	{name: "GLM-4.5", form: tagged, open: []string{"<tool_call>"}, close: "</tool_call>", tags: &tags{
+		keyOpen: "<arg_key>", keyClose: "</arg_key>", valueOpen: "<arg_value>", valueClose: "</arg_value>",
+	}},
+}
+
+// dsml is the form of DeepSeek's models from V3.2 on, with the name of the mark around the calls.
+func dsml(mark string) *dialect {
+	return &dialect{name: "DeepSeek V3.2", form: tagged, open: []string{"<｜DSML｜" + mark + ">"}, close: "</｜DSML｜" + mark + ">", tags: &tags{
+		nameOpen: `<｜DSML｜invoke name="`, nameClose: `">`, keyOpen: `<｜DSML｜parameter name="`, keyClose: `">`,
+		isRaw: `" string="true`, isJSON: `" string="false`, valueClose: "</｜DSML｜parameter>", end: "</｜DSML｜invoke>", inside: true,
+	}}
+}
 
 // Needles, for probing a template.
 const (
-	needleTool = "needle_tool"
-	needleArgs = `{"needle_key": "needle_value"}`
-	needleID   = "needle123"
-	needleText = "Needle text."
+	needleTool  = "needle_tool"
+	needleKey   = "needle_key"
+	needleValue = "needle_value"
+	needleArgs  = `{"` + needleKey + `": "` + needleValue + `"}`
+	needleID    = "needle123"
+	needleText  = "Needle text."
 )
 
 var (
@@ -71,17 +119,30 @@ var (
 
 // recognise returns the dialect of a call of the needle; nil for one that is not known.
 func recognise(text string) *dialect {
+	if shownMessage.MatchString(text) {
+		return &harmony
+	}
+	for _, d := range spelled {
+		call := d.shown().FindString(text)
+		if call == "" {
+			continue
+		}
+		if d.tags == nil {
+			return d
+		}
+		own, marks := *d, *d.tags
+		marks.lines = strings.Contains(call, "\n"+needleValue)
+		own.tags = &marks
+		return &own
+	}
 	if !shownArgs.MatchString(text) {
 		return nil
-	}
-	if strings.Contains(text, "[TOOL_CALLS]"+needleTool+"[ARGS]{") {
-		return &mistralArgs
 	}
 	keys := shownCall.FindStringSubmatch(text)
 	if keys == nil {
 		return nil
 	}
-	for _, d := range []*dialect{&mistral, &hermes, &commandR, &commandR7B, &phi} {
+	for _, d := range []*dialect{&mistral, &hermes, &commandR, &commandR7B, &phi, &nemotron, &apriel} {
 		for _, open := range d.open {
 			// Only white space, brackets and identifiers stand between the mark and the call.
 			i := strings.Index(text, open)
@@ -114,11 +175,13 @@ func (f *Format) resolve(d *dialect) *dialect {
 	for _, open := range d.open {
 		own.open = append(own.open, f.mark(open))
 	}
-	if d.close != "" {
-		own.close = f.mark(d.close)
-	}
-	if d.args != "" {
-		own.args = f.mark(d.args)
+	own.close, own.before, own.args, own.after = f.mark(d.close), f.mark(d.before), f.mark(d.args), f.mark(d.after)
+	if d.tags != nil {
+		g := *d.tags
+		for _, mark := range []*string{&g.nameOpen, &g.nameClose, &g.keyOpen, &g.keyClose, &g.valueOpen, &g.valueClose, &g.end} {
+			*mark = f.mark(*mark)
+		}
+		own.tags = &g
 	}
 	own.start = regexp.MustCompile(`^\{[ \t\r\n]*"` + regexp.QuoteMeta(d.nameKey) + `"[ \t\r\n]*:`)
 	return &own
@@ -129,6 +192,9 @@ func (f *Format) resolve(d *dialect) *dialect {
 var controls = []string{
 	"<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<|START_ACTION|>", "<|END_ACTION|>", "<|tool_call|>",
 	"<|/tool_call|>", "<think>", "</think>", "[THINK]", "[/THINK]", "<|START_THINKING|>", "<|END_THINKING|>",
+	"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
+	"｜DSML｜", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>",
+	"<|start|>", "<|end|>", "<|channel|>", "<|constrain|>", "<|message|>",
 }
 
 // FirstControl is the byte of the first control token of a format; UTF-8 has no byte from there on.
@@ -151,11 +217,11 @@ func (f *Format) Controls() map[string]byte { return f.controls }
 
 // mark returns how a mark is found in an answer.
 func (f *Format) mark(text string) string {
-	if b, ok := f.controls[text]; ok {
-		return string([]byte{b})
+	for token, b := range f.controls {
+		text = strings.ReplaceAll(text, token, string([]byte{b}))
 	}
 	return text
 }
 
-// isControl reports whether a mark is a control token's byte.
-func isControl(mark string) bool { return len(mark) == 1 && mark[0] >= FirstControl }
+// isControl reports whether a mark begins with a control token's byte, so that it is in no text.
+func isControl(mark string) bool { return mark != "" && mark[0] >= FirstControl }

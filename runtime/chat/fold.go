@@ -112,22 +112,15 @@ func (v *view) withoutSystem() {
 	v.entries = append([]entry{user}, v.entries[2:]...)
 }
 
-// tellSystem gives the tools to the system message, where Phi-4's template looks for them, as a list of functions; calls and
-// results become text, which that template does not know.
-func tellSystem(v *view, d *dialect) {
-	var list []string
-	for _, t := range v.tools {
-		var def struct{ Function json.RawMessage }
-		if json.Unmarshal([]byte(t.Definition), &def) == nil {
-			list = append(list, string(def.Function))
-		}
-	}
+// callsAsText writes calls into the text of their messages, for templates that do not know them: a list between the marks
+// of a dialect as they are spelled.
+func callsAsText(v *view, d *dialect) {
 	for i := range v.entries {
 		e := &v.entries[i]
 		if len(e.Calls) == 0 {
 			continue
 		}
-		e.content = []jinja.Span{{Text: e.Content}, {Text: phi.open[0] + "[", Trusted: true}}
+		e.content = []jinja.Span{{Text: e.Content}, {Text: d.open[0] + "[", Trusted: true}}
 		for j, c := range e.Calls {
 			if j > 0 {
 				e.content = append(e.content, jinja.Span{Text: ", ", Trusted: true})
@@ -138,8 +131,19 @@ func tellSystem(v *view, d *dialect) {
 				jinja.Span{Text: `, "` + d.argsKey + `": `, Trusted: true}, jinja.Span{Text: c.Arguments}, jinja.Span{Text: "}", Trusted: true},
 			)
 		}
-		e.content = append(e.content, jinja.Span{Text: "]" + phi.close, Trusted: true})
+		e.content = append(e.content, jinja.Span{Text: "]" + d.close, Trusted: true})
 		e.Calls = nil
+	}
+}
+
+// tellSystem gives the tools to the system message, where Phi-4's template looks for them, as a list of functions.
+func tellSystem(v *view) {
+	var list []string
+	for _, t := range v.tools {
+		var def struct{ Function json.RawMessage }
+		if json.Unmarshal([]byte(t.Definition), &def) == nil {
+			list = append(list, string(def.Function))
+		}
 	}
 	if len(list) == 0 {
 		return

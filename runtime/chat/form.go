@@ -52,6 +52,10 @@ func (t *Turn) Form(own *grammar.Source) (*grammar.Source, error) {
 	if own == nil && t.dialect == nil {
 		return nil, nil
 	}
+	if t.channels != nil && (t.dialect == nil || t.dialect.form == channelled) {
+		form := t.channels.form(t, own)
+		return &form, nil
+	}
 	var body grammar.Source
 	switch {
 	case t.dialect == nil:
@@ -122,6 +126,17 @@ func (t *Turn) calls() grammar.Source {
 		return t.listed(call)
 	case named:
 		call = sequence(literal(d.open[0]), call)
+	case framed:
+		return t.inside(call, `\n?`)
+	case tagged:
+		if d.tags.inside {
+			return t.inside(call, `\n?`)
+		}
+		between := gap
+		if d.tags.nameOpen == "" { // the name stands right behind the mark
+			between = ""
+		}
+		call = sequence(literal(d.open[0]), regex(between), call, regex(between), literal(d.close))
 	case each:
 		call = sequence(literal(d.open[0]), regex(gap), call, regex(gap), literal(d.close))
 	}
@@ -129,6 +144,14 @@ func (t *Turn) calls() grammar.Source {
 		return call
 	}
 	return many(`\n?`, call)
+}
+
+// inside is one call, or one or more, between the marks of all.
+func (t *Turn) inside(call grammar.Source, between string) grammar.Source {
+	if !t.choice.Single {
+		call = many(between, call)
+	}
+	return sequence(literal(t.dialect.open[0]), regex(between), call, regex(between), literal(t.dialect.close))
 }
 
 // listed is a list of calls with its marks.
@@ -146,12 +169,15 @@ func (t *Turn) listed(call grammar.Source) grammar.Source {
 // call is one call of a tool, without marks.
 func (t *Turn) call(tool Tool) grammar.Source {
 	d := t.dialect
+	if d.form == tagged {
+		return t.tagged(tool)
+	}
 	arguments := grammar.Source{Kind: grammar.JSONSchema, Text: tool.Parameters}
 	if tool.Parameters == "" {
 		arguments = grammar.Source{Kind: grammar.JSONObject}
 	}
-	if d.form == named {
-		return sequence(literal(tool.Name+d.args), arguments)
+	if d.form == named || d.form == framed {
+		return sequence(literal(d.before+tool.Name+d.args), arguments, literal(d.after))
 	}
 	quoted, _ := json.Marshal(tool.Name) // strings always have a JSON form
 	before := `\{` + gap

@@ -104,8 +104,10 @@ type template struct {
 	objects   bool            // arguments are shown from values, not from their text
 	null      bool            // a message that has only calls must have no content
 	marks     *marks          // of reasoning; nil for none
+	channels  *channels       // of its messages; nil if what it says is not in channels
 	switches  bool            // reasoning can be switched off
 	inSystem  bool            // wants tools in the system message, as text
+	asText    bool            // does not know calls: they are written into the text of messages
 }
 
 var word = regexp.MustCompile(`[A-Za-z_]\w*`)

@@ -25,6 +25,7 @@ func (f *Format) probe(t *template, src string) {
 		Name:       needleTool,
 		Definition: `{"type": "function", "function": {"name": "` + needleTool + `", "description": "d", "parameters": {"type": "object", "properties": {"needle_key": {"type": "string", "description": "d"}}}}}`,
 	}
+	t.channels = f.findChannels(shown(view{entries: []entry{{Message: user}, {Message: Message{Role: "assistant", Content: needleText}}}}))
 	const rule = "System needle."
 	withRule := []entry{{Message: Message{Role: "system", Content: rule}}, {Message: user}}
 	t.system = strings.Contains(shown(view{entries: withRule}), rule) ||
@@ -49,6 +50,9 @@ func (f *Format) probe(t *template, src string) {
 		}
 	}
 	t.objects, t.null = false, false
+	if strings.Contains(src, granite.open[0]) && strings.Contains(src, "JSON list") {
+		t.dialect, t.asText = f.resolve(&granite), true // told to the model, but not written by the template
+	}
 }
 
 // value is what a template gets for one message.
@@ -70,6 +74,9 @@ func (t *template) value(e *entry) (jinja.Value, *Error) {
 	}
 	add("name", e.Name)
 	add("reasoning_content", e.Reasoning)
+	if t.channels != nil && (e.Content == "" || len(e.Calls) == 0) {
+		add("thinking", e.Reasoning) // beside content it is refused for messages with calls
+	}
 	add("tool_call_id", t.id(e.CallID))
 	if e.system != "" {
 		add("tools", e.system)

@@ -1,6 +1,9 @@
 package chat
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Parts are what of an answer has become certain.
 type Parts struct {
@@ -9,14 +12,49 @@ type Parts struct {
 	Calls     []CallPart
 }
 
+// clean leaves out the bytes of control tokens that stand where none is looked for.
+func (p Parts) clean() Parts {
+	p.Reasoning, p.Content = withoutControls(p.Reasoning), withoutControls(p.Content)
+	return p
+}
+
+func withoutControls(text string) string {
+	if !slices.ContainsFunc([]byte(text), func(b byte) bool { return b >= FirstControl }) {
+		return text
+	}
+	return string(slices.DeleteFunc([]byte(text), func(b byte) bool { return b >= FirstControl }))
+}
+
 // A Reader takes one answer apart: reasoning, content, calls. What it returns does not depend on how the answer is cut into
 // pieces, but for the cuts between parts.
-type Reader struct {
+type Reader interface {
+	// Reasoning reports whether what comes next is reasoning, as far as is known.
+	Reasoning() bool
+	// Content reports whether what comes next is content, as far as is known.
+	Content() bool
+	// Called reports whether a call has begun.
+	Called() bool
+	// Push takes the next piece of the answer: whole characters, or the byte of a control token.
+	Push(text string) Parts
+	// Flush ends the answer: it returns what was held back.
+	Flush() Parts
+}
+
+// A markReader takes answers apart that are text, with marks around what is not.
+type markReader struct {
 	turn  *Turn
 	state readerState
 	held  string // text that may be a part of a mark, or white space that is dropped in front of one
-	calls callReader
+	calls caller
 	begun bool // content has begun
+}
+
+// A caller takes apart what stands behind the mark of calls, byte by byte.
+type caller interface {
+	start() // behind a mark
+	// push appends to the parts what came of a byte, and reports whether the calls behind this mark are over.
+	push(b byte, parts []CallPart) ([]CallPart, bool)
+	called() int // calls that have begun
 }
 
 type readerState uint8
@@ -32,11 +70,18 @@ const (
 )
 
 // Reader returns what reads the answer, nil if all of it is content.
-func (t *Turn) Reader() *Reader {
+func (t *Turn) Reader() Reader {
+	if t.channels != nil && (t.dialect == nil || t.dialect.form == channelled) {
+		r := &channelReader{c: t.channels, tools: t.dialect != nil}
+		if t.continued {
+			r.state = inFinal
+		}
+		return r
+	}
 	if t.dialect == nil && t.begin != mayThink && t.begin != mustThink {
 		return nil
 	}
-	r := &Reader{turn: t}
+	r := &markReader{turn: t}
 	switch t.begin {
 	case mustThink:
 		r.state = inReasoning
@@ -44,44 +89,42 @@ func (t *Turn) Reader() *Reader {
 	default:
 		r.state = atContent
 	}
-	if t.dialect != nil {
-		r.calls.d = t.dialect
+	switch {
+	case t.dialect != nil && t.dialect.form == tagged:
+		r.calls = &tagReader{d: t.dialect, fields: t.fields}
+	case t.dialect != nil:
+		r.calls = &callReader{d: t.dialect}
 	}
 	return r
 }
 
-// Reasoning reports whether what comes next is reasoning, as far as is known.
-func (r *Reader) Reasoning() bool { return r.state == inReasoning }
+func (r *markReader) Reasoning() bool { return r.state == inReasoning }
 
-// Content reports whether what comes next is content, as far as is known.
-func (r *Reader) Content() bool {
+func (r *markReader) Content() bool {
 	return r.state != inReasoning && r.state != inCalls && r.state != behindCalls
 }
 
-// Called reports whether a call has begun.
-func (r *Reader) Called() bool { return r.calls.index > 0 }
+func (r *markReader) Called() bool { return r.calls != nil && r.calls.called() > 0 }
 
-// Push takes the next piece of the answer: whole characters, or the byte of a control token.
-func (r *Reader) Push(text string) Parts {
+func (r *markReader) Push(text string) Parts {
 	var p Parts
 	r.held += text
 	for r.advance(&p, false) {
 	}
-	return p
+	return p.clean()
 }
 
-// Flush ends the answer: it returns what was held back.
-func (r *Reader) Flush() Parts {
+func (r *markReader) Flush() Parts {
 	var p Parts
 	for r.advance(&p, true) {
 	}
-	return p
+	return p.clean()
 }
 
 const spaces = " \t\r\n"
 
 // advance takes what is certain from the held text; last says that no more comes. It reports whether to go on.
-func (r *Reader) advance(p *Parts, last bool) bool {
+func (r *markReader) advance(p *Parts, last bool) bool {
 	if r.held == "" {
 		return false
 	}
@@ -117,7 +160,7 @@ func (r *Reader) advance(p *Parts, last bool) bool {
 }
 
 // behind looks for the end of calls, and for the mark of the next ones.
-func (r *Reader) behind() bool {
+func (r *markReader) behind() bool {
 	d := r.turn.dialect
 	r.held = strings.TrimLeft(r.held, spaces)
 	if rest, ok := strings.CutPrefix(r.held, d.close); ok && d.close != "" {
@@ -142,7 +185,7 @@ func (r *Reader) behind() bool {
 }
 
 // reasoning passes on text up to the closing mark, without white space at its ends.
-func (r *Reader) reasoning(p *Parts, last bool) bool {
+func (r *markReader) reasoning(p *Parts, last bool) bool {
 	if !r.begun {
 		r.held = strings.TrimLeft(r.held, spaces)
 		// A prompt may have the mark already when the model writes it.
@@ -182,7 +225,7 @@ func beginning(text, mark string) int {
 }
 
 // bare decides whether the answer is a call without a mark.
-func (r *Reader) bare(last bool) bool {
+func (r *markReader) bare(last bool) bool {
 	r.state = inContent
 	d := r.turn.dialect
 	if d == nil || d.form != bare {
@@ -220,7 +263,7 @@ func mayBeCall(text, key string) bool {
 }
 
 // content passes on text up to the mark of a call. White space is held back: in front of a call it is dropped.
-func (r *Reader) content(p *Parts, last bool) bool {
+func (r *markReader) content(p *Parts, last bool) bool {
 	d := r.turn.dialect
 	if d == nil || d.form == bare {
 		p.Content += r.held
@@ -250,7 +293,7 @@ func (r *Reader) content(p *Parts, last bool) bool {
 }
 
 // read passes bytes to the reader of calls until those behind one mark are over.
-func (r *Reader) read(p *Parts) bool {
+func (r *markReader) read(p *Parts) bool {
 	for i := range len(r.held) {
 		over := false
 		if p.Calls, over = r.calls.push(r.held[i], p.Calls); over {

@@ -108,6 +108,13 @@ func FuzzReader(f *testing.F) {
 	f.Add("Mistral with arguments apart", "\xf8a\xf9{}\xf8", uint64(4))
 	f.Add("Command-R", "Action: ```json [{\"tool_name\": \"directly-answer\"}]``` x", uint64(5))
 	f.Add("thinking", "<think>a</think> b<tool_call>", uint64(6))
+	f.Add("Qwen3-Coder", "<tool_call>\n<function=now>\n<parameter=list>\n[\"<\"]\n</parameter>\n</function>\n</tool_call>", uint64(7))
+	f.Add("GLM-4.5", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>\"</arg_value></tool_call>", uint64(8))
+	f.Add("MiniMax-M2", "<minimax:tool_call><invoke name=\"now\"></invoke></minimax:tool_call>", uint64(9))
+	f.Add("DeepSeek", "\xfd\xfefunction\xffnow\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", uint64(10))
+	f.Add("Harmony", "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=functions.now json<|message|>{\"a\": \"<|end|>\"}", uint64(12))
+	f.Add("DeepSeek V3.2", "<｜DSML｜tool_calls><｜DSML｜invoke name=\"now\"></｜DSML｜invoke></｜DSML｜tool_calls>", uint64(13))
+	f.Add("Functionary 3.1", "<function=now>{}</function>", uint64(11))
 	f.Fuzz(func(t *testing.T, name, answer string, seed uint64) {
 		if dialectTemplates[name] == "" || len(answer) > 1000 {
 			return
@@ -121,11 +128,11 @@ func FuzzReader(f *testing.F) {
 		if q := readAll(turn.Reader(), rng, answer); !reflect.DeepEqual(p, q) {
 			t.Fatalf("%q depends on cuts:\n%+v\n%+v", answer, p, q)
 		}
-		if !strings.Contains(answer, p.Content) && turn.dialect.direct == "" {
+		if clean := withoutControls(answer); !strings.Contains(clean, p.Content) && turn.dialect.direct == "" && turn.channels == nil {
 			t.Fatalf("%q has no content %q", answer, p.Content)
 		}
 		for _, c := range p.Calls {
-			if !strings.Contains(answer, c.Arguments) {
+			if turn.dialect.form != tagged && !strings.Contains(answer, c.Arguments) {
 				t.Fatalf("%q has no arguments %q", answer, c.Arguments)
 			}
 		}

@@ -31,11 +31,15 @@ type Turn struct {
 	// not add a second one.
 	Prompt []tokenizer.Segment
 
+	channels  *channels // nil: the answer is not made of messages
+	continued bool      // it goes on with a message
+
 	begin   thinking
 	marks   *marks
 	dialect *dialect // nil: no tools may be called
 	tools   []Tool   // that may be
 	choice  Choice
+	fields  map[string][]field // their arguments, where calls name them one by one
 }
 
 // Render makes the prompt for the next message of a conversation. The error is an *Error.
@@ -63,6 +67,9 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 		last := &v.entries[len(v.entries)-1]
 		last.Content += endOfPrompt
 	}
+	if c.Continue && t.channels != nil && c.Choice.Must {
+		return nil, &Error{Param: "tool_choice", Msg: "cannot demand a call where the answer goes on with a message"}
+	}
 	if !t.system {
 		v.withoutSystem()
 	}
@@ -72,7 +79,12 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 		dialect = f.resolve(&hermes)
 		fold(&v, t, dialect, c.Choice)
 	case t.inSystem:
-		tellSystem(&v, dialect)
+		callsAsText(&v, &phi)
+		tellSystem(&v)
+	case t.channels != nil:
+		oneByOne(&v)
+	case t.asText:
+		callsAsText(&v, &granite)
 	}
 	vars, e := t.variables(c)
 	if e != nil {
@@ -95,12 +107,27 @@ func (f *Format) Render(c Conversation) (*Turn, error) {
 			return nil, e
 		}
 	}
-	turn := &Turn{Prompt: segs, marks: t.marks, begin: t.marks.begin(segs)}
+	turn := &Turn{Prompt: segs, marks: t.marks, begin: t.marks.begin(segs), channels: t.channels, continued: c.Continue}
 	if len(c.Tools) > 0 {
 		turn.dialect, turn.choice = dialect, c.Choice
-		turn.tools, err = chosen(c.Tools, c.Choice.Names)
+		if turn.tools, err = chosen(c.Tools, c.Choice.Names); err == nil && dialect.form == tagged {
+			err = turn.takeApart()
+		}
 	}
 	return turn, err
+}
+
+// takeApart finds the arguments of the tools.
+func (t *Turn) takeApart() error {
+	t.fields = map[string][]field{}
+	for _, tool := range t.tools {
+		list, e := fieldsOf(tool, t.dialect.tags)
+		if e != nil {
+			return e
+		}
+		t.fields[tool.Name] = list
+	}
+	return nil
 }
 
 func usesTools(msgs []Message) bool {

@@ -22,12 +22,13 @@ type ask struct {
 	stop      []string
 	raw       bool
 	stats     bool
+	noWrap    bool // words may be broken at the edge of a terminal
 }
 
 func newAsk(s settings, g checkpoint.Generation) ask {
 	return ask{
 		system: s.str("system"), maxTokens: s.integer("max-tokens"), sampling: sampling(s, g),
-		stop: s.list("stop"), raw: s.boolean("raw"), stats: s.boolean("stats"),
+		stop: s.list("stop"), raw: s.boolean("raw"), stats: s.boolean("stats"), noWrap: s.boolean("no-wordwrap"),
 	}
 }
 
@@ -68,14 +69,17 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 	start := time.Now()
 	got := answered{seed: q.sampling.Seed}
 	var text strings.Builder
-	out := io.MultiWriter(textOutput(a.out), &text)
-	aside := &aside{out: textOutput(a.err)}
+	shown, flush := wordwrapped(a.out, q.noWrap)
+	out := io.MultiWriter(shown, &text)
+	thoughts, flushThoughts := wordwrapped(a.err, q.noWrap)
+	aside := &aside{out: thoughts, flush: flushThoughts}
 	for {
 		delta, err := stream.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
+			_ = errors.Join(aside.flush(), flush()) // the answer is cut off anyway
 			endLine(a.out, text.String())
 			got.text = text.String()
 			return got, adviseRequest(ctx, err)
@@ -94,6 +98,9 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 			got.usage = *delta.Usage
 		}
 	}
+	if err := flush(); err != nil {
+		return got, fmt.Errorf("cannot print the answer: %w", err)
+	}
 	got.text = text.String()
 	endLine(a.out, got.text)
 	a.afterword(q, got)
@@ -103,6 +110,7 @@ func (a *app) print(ctx context.Context, q ask, stream *engine.Stream, err error
 // aside prints reasoning, which is no part of the answer: it goes to stderr.
 type aside struct {
 	out   io.Writer
+	flush func() error
 	begun bool
 }
 
@@ -117,6 +125,9 @@ func (s *aside) thinks(text string, over bool) {
 		text += "\n[answers]\n"
 	}
 	_, _ = io.WriteString(s.out, text) // as everything on stderr
+	if over {
+		_ = s.flush()
+	}
 }
 
 func endLine(out io.Writer, text string) {

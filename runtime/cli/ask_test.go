@@ -7,7 +7,7 @@ import (
 
 func TestAside(t *testing.T) {
 	var b strings.Builder
-	s := &aside{out: &b}
+	s := &aside{out: &b, flush: func() error { return nil }}
 	for _, step := range []struct {
 		text string
 		over bool

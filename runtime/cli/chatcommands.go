@@ -100,6 +100,12 @@ func (c *conversation) set(arg string) error {
 	if value = strings.TrimSpace(value); name == "" {
 		return printOptions(c.out, &c.ask)
 	}
+	switch { // as in Ollama
+	case name == "nowordwrap" && value == "":
+		name, value = "no-wordwrap", "true"
+	case name == "wordwrap" && value == "":
+		name, value = "no-wordwrap", "false"
+	}
 	if value == "" {
 		return fmt.Errorf("%.40s to what? /set lists what there is", name)
 	}

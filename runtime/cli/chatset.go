@@ -49,6 +49,13 @@ func options() []option {
 			},
 		},
 		{
+			"no-wordwrap", func(q *ask) string { return strconv.FormatBool(q.noWrap) },
+			func(q *ask, value string) (err error) {
+				q.noWrap, err = strconv.ParseBool(value)
+				return err
+			},
+		},
+		{
 			"stats", func(q *ask) string { return strconv.FormatBool(q.stats) },
 			func(q *ask, value string) (err error) {
 				q.stats, err = strconv.ParseBool(value)

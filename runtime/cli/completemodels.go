@@ -54,7 +54,7 @@ func modelNames(which names) []cobra.Completion {
 		return nil
 	}
 	for _, m := range models {
-		if m.Problem != "" {
+		if m.Problem != "" || m.Unsupported != "" {
 			continue
 		}
 		for _, name := range append([]string{m.Name}, m.Aliases...) {

@@ -50,6 +50,7 @@ var knobs = []knob{
 	{name: "stop", def: []string(nil), help: "end the answer before this text; may be repeated"},
 	{name: "raw", def: false, help: "send the prompt as it is, without the chat template"},
 	{name: "no-history", env: "AQUIFER_NO_HISTORY", def: false, help: "do not keep the lines of a chat for the next ones"},
+	{name: "no-wordwrap", def: false, help: "break lines at the edge of the terminal, not between words"},
 	{name: "stats", def: false, help: "print token counts and speeds to stderr after an answer"},
 
 	// Serving.
@@ -61,7 +62,8 @@ var knobs = []knob{
 	{name: "origin", def: []string(nil), help: "origin of a web page that may use the server, as in https://chat.example.com; may be repeated"},
 	{name: "parallel", def: 8, min: 1, max: 256, help: "answers that are generated at the same time"},
 	{name: "queue", def: 512, min: 1, max: 4096, help: "requests that may wait; more are refused with 429"},
-	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait"},
+	{name: "queue-timeout", def: time.Minute, help: "how long a request may wait for its turn, or for a model whose load makes no progress"},
+	{name: "key-answers", def: 0, defText: "no limit", max: 4096, help: "answers that one API key may have running or waiting, each of n choices counted; more are refused with 429"},
 	{name: "keep-alive", def: 5 * time.Minute, help: "how long a model stays loaded that nobody uses, unless a request says; 0 unloads it at once, less than 0 keeps it"},
 	{name: "max-models", def: 3, min: 1, max: 256, help: "models from the store that are loaded at the same time, if memory allows"},
 	{name: "prefix-cache", env: "AQUIFER_PREFIX_CACHE", def: "", defText: "none", help: "folder in which prompts that were run outlive the program, so that they need not be run again; whoever can read its files can read the prompts"},

@@ -56,10 +56,12 @@ type listedModel struct {
 	Modified  time.Time `json:"modified"`
 	Pulled    bool      `json:"pulled"` // by aquifer, as opposed to another tool
 	Source    string    `json:"source,omitempty"`
-	Problem   string    `json:"problem,omitempty"` // why it can't be run
+	Problem   string    `json:"problem,omitempty"` // what it lacks
+	// Unsupported says why it can't be run although it is complete.
+	Unsupported string `json:"unsupported,omitempty"`
 
-	folder bool     // it is a checkpoint folder
-	files  []string // its GGUF files
+	folder bool     // it is a checkpoint folder that can be run
+	files  []string // its GGUF files that can
 }
 
 // fullName is the name in full: ORG/REPO, with the revision unless that is the main branch.
@@ -112,6 +114,7 @@ func describeStored(m store.Snapshot, aliases map[string]string) listedModel {
 		}
 	}
 	slices.Sort(l.Aliases)
+	l.keepSupported()
 	return l
 }
 
@@ -130,6 +133,9 @@ func printModels(w io.Writer, dir string, models []listedModel) error {
 		text := strings.Join(also, ", ")
 		if m.Problem != "" {
 			text = strings.TrimPrefix(text+"; incomplete: "+m.Problem, "; ")
+		}
+		if m.Unsupported != "" {
+			text = strings.TrimPrefix(text+"; unsupported: "+m.Unsupported, "; ")
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", oneLine(m.Name), size(m.Bytes), m.Modified.Local().Format("2006-01-02 15:04"), oneLine(text))
 	}

@@ -1,17 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"aquifer/api/openai"
-	"aquifer/models"
 	"aquifer/models/checkpoint"
 	"aquifer/models/embedded"
 	"aquifer/runtime/store"
@@ -62,7 +59,7 @@ func (l listedModel) offers() []offer {
 	if full := l.fullName(); full != l.Name {
 		plain.aliases = append(plain.aliases, full)
 	}
-	if l.folder && supported(filepath.Join(l.Path, "config.json")) {
+	if l.folder {
 		return []offer{plain}
 	}
 	if len(l.files) == 1 {
@@ -75,30 +72,6 @@ func (l listedModel) offers() []offer {
 		offers = append(offers, offer{id: id, path: filepath.Join(l.Path, filepath.FromSlash(file)), repo: repo, created: l.Modified})
 	}
 	return offers
-}
-
-// maxConfig bounds a config.json that is only looked at.
-const maxConfig = 1 << 20
-
-// supported reports whether a config.json is that of an architecture that runs here. The store holds what other tools
-// put there as well.
-func supported(config string) bool {
-	f, err := os.Open(config)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	text, err := readText(f, maxConfig)
-	if err != nil {
-		return false
-	}
-	var c struct {
-		ModelType string `json:"model_type"`
-	}
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return false
-	}
-	return slices.Contains(models.Architectures(), strings.TrimSuffix(c.ModelType, "_aqlm"))
 }
 
 // storedOffer finds the model of the store that a client's name stands for. Only names count, never paths or URLs.
@@ -124,6 +97,12 @@ func (a *app) storedOffer(st *store.Store, name string) (offer, error) {
 	l := describeStored(m, aliases)
 	if l.Problem != "" {
 		return offer{}, &openai.PublicError{Msg: "it is incomplete in the store: " + l.Problem}
+	}
+	if r.file != "" && m.Holds(r.file) && !slices.Contains(l.files, r.file) {
+		l.Unsupported = unsupportedGGUF(filepath.Join(l.Path, filepath.FromSlash(r.file)))
+	}
+	if l.Unsupported != "" {
+		return offer{}, openai.Invalid(404, "model_not_found", "model", "this model is in the store, but not supported: %s", l.Unsupported)
 	}
 	offers := l.offers()
 	switch {

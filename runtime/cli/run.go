@@ -31,7 +31,7 @@ func (a *app) runCommand() *cobra.Command {
 			"  aquifer run ./Llama-3.2-1B-Instruct-AQLM \"Why is the sky blue?\"\n" +
 			"  git diff | aquifer run \"Summarise this change:\" -",
 	}
-	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint"}, askKnobs, []string{"no-history", "speculate"}, prefixKnobs, deviceKnobs)
+	addKnobs(cmd, modelKnobs, []string{"yes", "endpoint"}, askKnobs, []string{"no-wordwrap", "no-history", "speculate"}, prefixKnobs, deviceKnobs)
 	a.completeModels(cmd, 1, stored)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
 		model, words := a.splitModel(s.str("model"), args)

@@ -36,7 +36,7 @@ func (a *app) serveCommand() *cobra.Command {
 	}
 	a.completeModels(cmd, -1, stored)
 	addKnobs(cmd, modelKnobs, []string{
-		"yes", "endpoint", "addr", "key", "tls-cert", "tls-key", "host", "origin", "parallel", "queue", "queue-timeout", "keep-alive", "max-models", "unknown-fields",
+		"yes", "endpoint", "addr", "key", "tls-cert", "tls-key", "host", "origin", "parallel", "queue", "queue-timeout", "key-answers", "keep-alive", "max-models", "unknown-fields",
 		"speculate",
 	}, prefixKnobs, deviceKnobs)
 	return command(cmd, 0, -1, func(s settings, args []string) error {
@@ -61,7 +61,8 @@ func (a *app) serve(s settings, args []string) error {
 		return errors.Join(err, ln.Close())
 	}
 	server, err := api.New(api.Config{
-		Key: s.str("key"), Hosts: s.list("host"), Origins: s.list("origin"), TLS: ln.tls, Models: models, Build: "aquifer " + version, Log: log, IgnoreUnknown: s.str("unknown-fields") == "ignore",
+		Key: s.str("key"), Hosts: s.list("host"), Origins: s.list("origin"), TLS: ln.tls, Models: models, Build: "aquifer " + version, Log: log,
+		IgnoreUnknown: s.str("unknown-fields") == "ignore", Limits: api.Limits{KeyAnswers: s.integer("key-answers")},
 		Prefixes: models.prefixTotals(),
 	})
 	if err != nil {

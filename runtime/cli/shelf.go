@@ -27,6 +27,7 @@ type shelf struct {
 	options loadOptions // of every model; the backend is shared, and its programs take turns
 	pinned  []offer
 	host    *host.Host[*shelved]
+	recent  recent[offer] // what names stood for lately
 }
 
 // shelved is a loaded model.
@@ -104,7 +105,7 @@ func (h *shelf) offers() ([]offer, error) {
 	return offers, nil
 }
 
-// find returns the offer of a name.
+// find returns the offer of a name, as the store has it now.
 func (h *shelf) find(name string) (offer, error) {
 	for _, o := range h.pinned {
 		if o.id == name || slices.Contains(o.aliases, name) {
@@ -140,7 +141,7 @@ func (h *shelf) Models() ([]openai.Listing, error) {
 
 // Acquire implements openai.Source.
 func (h *shelf) Acquire(ctx context.Context, name string, keep *time.Duration) (openai.Model, func(), error) {
-	o, err := h.find(name)
+	o, err := h.recent.get(name, h.find)
 	var public *openai.PublicError
 	if errors.As(err, &public) {
 		err = &host.LoadError{ID: name, Err: err}

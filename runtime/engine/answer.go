@@ -20,7 +20,7 @@ type (
 
 // reading takes one answer apart. The zero value takes all of it for content.
 type reading struct {
-	reader   *chat.Reader
+	reader   chat.Reader
 	controls map[int32]byte // of the engine
 	thought  int            // tokens of reasoning
 }

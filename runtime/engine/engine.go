@@ -328,7 +328,5 @@ func (e *Engine) newScheduler() *sched.Scheduler {
 	return sched.New(sched.Config{
 		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
 		Outputs: e.cfg.Outputs, Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
-		// What is run anew goes through the kernels for prompts, which only in this precision makes no difference.
-		Credit: e.cfg.Precision == backends.Exact,
 	}, e.pool)
 }

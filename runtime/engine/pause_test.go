@@ -10,7 +10,7 @@ import (
 )
 
 // TestShortMemory: eight answers in memory for one and a half: they take turns in it, none is refused, and each is what it
-// would be alone. In the fast precision, where running a text anew would change it, nobody has to.
+// would be alone (to the device here, running a text anew makes no difference in any precision).
 func TestShortMemory(t *testing.T) {
 	for _, precision := range []backends.Precision{backends.Exact, backends.Fast} {
 		const mb = 1 << 20
@@ -44,7 +44,7 @@ func TestShortMemory(t *testing.T) {
 			all.Wait()
 		}
 		waitIdle(t, e)
-		if s := e.Stats(); (s.Paused > 0) != (precision == backends.Exact) || (s.Again > 0) != (s.Paused > 0) {
+		if s := e.Stats(); s.Paused == 0 || s.Again == 0 {
 			t.Errorf("%v: %d pauses, %d tokens run again", precision, s.Paused, s.Again)
 		}
 		if err := e.Close(t.Context()); err != nil {

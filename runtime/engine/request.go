@@ -161,6 +161,9 @@ func (e *Engine) check(r Request) error {
 	if err := checkStops(r.Stop); err != nil {
 		return err
 	}
+	if len(r.Prediction) > e.info.Context { // it is searched at every token
+		return &ParamError{Param: "prediction", Msg: fmt.Sprintf("has %d tokens, must not be longer than the context of this model, %d", len(r.Prediction), e.info.Context)}
+	}
 	if r.Constraint != nil && (r.NoEOS || r.IgnoreEOS) {
 		return &ParamError{Param: "ignore_eos", Msg: "cannot be combined with a form of the answer, which ends where that is complete"}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -146,6 +147,22 @@ func TestSpeculationPays(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestPredictionTooLong: a prediction is searched at every token, so it is no longer than an answer can be.
+func TestPredictionTooLong(t *testing.T) {
+	e := start(t, &fakeBackend{}, func(c *Config) { c.Speculate = 4 })
+	for _, over := range []int{0, 1} {
+		r := Request{Prompt: randomPrompt(rand.New(rand.NewPCG(1, 4)), 5), MaxTokens: 2, Prediction: make([]int32, e.Info().Context+over)}
+		s, err := e.Generate(t.Context(), r)
+		var param *ParamError
+		if (err != nil) != (over > 0) || err != nil && (!errors.As(err, &param) || param.Param != "prediction") {
+			t.Errorf("%d tokens: %v", len(r.Prediction), err)
+		}
+		if err == nil {
+			s.Close()
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ type Config[M any] struct {
 
 	Max         int           // models loaded at a time, those that are kept for good not counted; 0 means no limit
 	MaxWaiting  int           // requests that wait for models; 0 means DefaultMaxWaiting, negative none
-	WaitTimeout time.Duration // longest wait; 0 means DefaultWaitTimeout, negative no limit
+	WaitTimeout time.Duration // longest wait without progress of the load; 0 means DefaultWaitTimeout, negative no limit
 	Keep        time.Duration // how long an unused model stays; 0 means DefaultKeep, negative for good
 }
 
@@ -110,15 +110,15 @@ func New[M any](cfg Config[M]) *Host[M] {
 }
 
 // Acquire returns a model, ready for use, and what to call once it is not used any more. It loads the model if it is not
-// there, and waits for that within the limits of Config. A load goes on when ctx ends, for whoever asks next.
+// there, and waits for that within the limits of Config: as long as the load makes progress. A load goes on when ctx ends, for whoever asks next.
 //
 // keep, if it is not nil, says how long the model stays after its last use from now on: zero lets it go at once, a
 // negative time keeps it until its room is needed.
 func (h *Host[M]) Acquire(ctx context.Context, id string, keep *time.Duration) (model M, release func(), err error) {
 	if h.cfg.WaitTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, h.cfg.WaitTimeout, ErrTimeout)
-		defer cancel()
+		var end func()
+		ctx, end = h.patience(ctx, id)
+		defer end()
 	}
 	return h.acquire(ctx, id, keep, max(h.cfg.MaxWaiting, 0))
 }

@@ -26,6 +26,7 @@ type shop struct {
 	t      *testing.T
 	h      *Host[*model]
 	room   int              // models that fit; 0 for any number
+	steps  int              // seconds that a load takes, with progress in each; 0 for one
 	errs   map[string]error // of loads
 	mu     sync.Mutex
 	here   []string
@@ -63,12 +64,15 @@ func (s *shop) load(ctx context.Context, l Load) (*model, error) {
 	}
 	s.loads = append(s.loads, l.ID)
 	s.mu.Unlock()
-	l.Progress(1, 2)
+	steps := int64(max(s.steps, 1))
 	var err error
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-		err = ctx.Err()
+	for i := range steps {
+		l.Progress(i+1, steps+1)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	s.mu.Lock()
 	if err == nil {
@@ -256,7 +260,7 @@ func TestWaiters(t *testing.T) {
 
 // TestAbandoned: a load goes on without those who wanted it, one that has not begun does not begin.
 func TestAbandoned(t *testing.T) {
-	run(t, Config[*model]{WaitTimeout: 500 * time.Millisecond}, func(t *testing.T, s *shop) {
+	run(t, Config[*model]{WaitTimeout: 300 * time.Millisecond}, func(t *testing.T, s *shop) {
 		go func() {
 			if err := s.use(t.Context(), "b", nil, 0); !errors.Is(err, ErrTimeout) {
 				t.Errorf("b: %v", err)
@@ -276,6 +280,37 @@ func TestAbandoned(t *testing.T) {
 		}
 		time.Sleep(DefaultKeep)
 		s.expect("") // one that nobody has used has a time as well
+	})
+}
+
+// TestPatience: who waits for a load that goes on gets the model however long it takes, who waits for another's does not,
+// nor who waits for one that stands still.
+func TestPatience(t *testing.T) {
+	run(t, Config[*model]{WaitTimeout: 3 * time.Second}, func(t *testing.T, s *shop) {
+		s.steps = 20
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Second)
+			if err := s.use(t.Context(), "b", nil, 0); !errors.Is(err, ErrTimeout) || time.Since(began) != 4*time.Second {
+				t.Errorf("b after %v: %v", time.Since(began), err)
+			}
+		}()
+		s.must("a", 0)
+		if took := time.Since(began); took != 20*time.Second {
+			t.Errorf("a after %v", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		stuck := New(Config[*model]{WaitTimeout: 3 * time.Second, Load: func(ctx context.Context, l Load) (*model, error) {
+			l.Progress(1, 2)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		began := time.Now()
+		if _, _, err := stuck.Acquire(t.Context(), "a", nil); !errors.Is(err, ErrTimeout) || time.Since(began) != 6*time.Second {
+			t.Errorf("stuck after %v: %v", time.Since(began), err)
+		}
+		stuck.Close(t.Context())
 	})
 }
 

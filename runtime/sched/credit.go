@@ -7,26 +7,15 @@ import (
 	"aquifer/runtime/kv"
 )
 
-// ahead is how many tokens more than it has a sequence gets blocks for when it starts on credit. A smaller number would
+// ahead is how many tokens more than it has a sequence gets blocks for when it starts. A smaller number would
 // have sequences start that must give their blocks back after a few steps.
 const ahead = 2 * kv.BlockSize
 
 // extent is the length that a sequence must have blocks for when it starts.
-func (s *Scheduler) extent(q *Seq) int {
-	if !s.cfg.Credit {
-		return q.Max
-	}
-	return min(q.Len+ahead, q.Max)
-}
+func (s *Scheduler) extent(q *Seq) int { return min(q.Len+ahead, q.Max) }
 
-// fits reports whether there are blocks for a sequence to start. On credit one must be left over for each of those that run.
-func (s *Scheduler) fits(q *Seq) bool {
-	n := s.missing(q)
-	if s.cfg.Credit {
-		n += len(s.running)
-	}
-	return n <= s.pool.Free()
-}
+// fits reports whether there are blocks for a sequence to start, and one left over for each of those that run.
+func (s *Scheduler) fits(q *Seq) bool { return s.missing(q)+len(s.running) <= s.pool.Free() }
 
 // byOrder sorts by first admission: the older sequence comes first.
 func byOrder(a, b *Seq) int { return cmp.Compare(a.order, b.order) }
@@ -34,9 +23,6 @@ func byOrder(a, b *Seq) int { return cmp.Compare(a.order, b.order) }
 // supply gives running sequences the blocks that their next tokens need, the oldest first. What there is not, the youngest
 // have to give back.
 func (s *Scheduler) supply() {
-	if !s.cfg.Credit {
-		return
-	}
 	for i := 0; i < len(s.running); i++ {
 		q := s.running[i]
 		for q.state == running && !s.pool.Grow(&q.Table, q.Len) {

@@ -8,30 +8,28 @@ import (
 	"aquifer/runtime/plan"
 )
 
-// TestCredit: in the memory that one full answer would reserve, three start; when it is short, the youngest gives way and
+// TestCredit: in the memory that one full answer would fill, three start; when it is short, the youngest gives way and
 // comes back, and all end.
 func TestCredit(t *testing.T) {
 	const blocks = 12
-	for _, credit := range []bool{false, true} {
-		m := newSim(t, Config{Seqs: 4, StepTokens: 64, MixTokens: 64, Queue: 10, Credit: credit}, blocks)
-		for range 3 {
-			m.add("k", 8, blocks*plan.KVBlock-8, 200, 0) // may fill the memory, and ends earlier
-		}
-		m.round(nil)
-		if got, want := m.s.Running(), map[bool]int{false: 1, true: 3}[credit]; got != want {
-			t.Errorf("credit %v: %d run at first, want %d", credit, got, want)
-		}
-		m.drain(10000)
-		if paused := m.s.Pauses() > 0; paused != credit || m.ended != 3 {
-			t.Errorf("credit %v: %d pauses, %d ended", credit, m.s.Pauses(), m.ended)
-		}
+	m := newSim(t, Config{Seqs: 4, StepTokens: 64, MixTokens: 64, Queue: 10}, blocks)
+	for range 3 {
+		m.add("k", 8, blocks*plan.KVBlock-8, 200, 0) // may fill the memory, and ends earlier
+	}
+	m.round(nil)
+	if got := m.s.Running(); got != 3 {
+		t.Errorf("%d run at first, want 3", got)
+	}
+	m.drain(10000)
+	if m.s.Pauses() == 0 || m.ended != 3 {
+		t.Errorf("%d pauses, %d ended", m.s.Pauses(), m.ended)
 	}
 }
 
 // TestPausedGoFirst: nobody who comes later gets memory before a sequence that had to give its own back, whoever's turn it is.
 func TestPausedGoFirst(t *testing.T) {
 	pool := kv.NewPool(7)
-	s := New(Config{Seqs: 4, StepTokens: 512, MixTokens: 512, Queue: 10, Credit: true}, pool)
+	s := New(Config{Seqs: 4, StepTokens: 512, MixTokens: 512, Queue: 10}, pool)
 	add := func(key string, n int) *Seq {
 		q := &Seq{Key: key, Len: n, Max: 7 * plan.KVBlock}
 		if err := s.Add(q, time.Time{}); err != nil {

@@ -129,8 +129,8 @@ func TestForkWithoutParent(t *testing.T) {
 func TestForkOvertakes(t *testing.T) {
 	pool := kv.NewPool(20)
 	s := New(Config{Seqs: 1, StepTokens: 1024, MixTokens: 1024, Queue: 10}, pool)
-	small := family(t, s, "a", 4*plan.KVBlock-1, 15*plan.KVBlock, 1) // waiting, it holds 4 blocks and needs 11 more
-	large := family(t, s, "b", 10*plan.KVBlock-1, 14*plan.KVBlock, 1)
+	small := family(t, s, "a", 4*plan.KVBlock-1, 15*plan.KVBlock, 1) // waiting, it holds 4 blocks and needs 2 more
+	large := family(t, s, "b", 15*plan.KVBlock-1, 15*plan.KVBlock, 1)
 	play(s)
 	s.End(small[0])
 	if r := play(s); len(r.Work) != 1 || r.Work[0].Seq != large[0] {

@@ -74,7 +74,7 @@ func TestReuse(t *testing.T) {
 // TestReuseTurns: a sequence that turns long gives back what it found and has blocks of its own for all; what it held
 // before is not found by others, nor is the old under the new name.
 func TestReuseTurns(t *testing.T) {
-	pool := kv.NewPool(12)
+	pool := kv.NewPool(16)
 	s := New(Config{Seqs: 4, StepTokens: 256, MixTokens: 256, Queue: 9}, pool)
 	first, second := text("short", 70, 80), text("short", 70, 96)
 	second.Turns = true
@@ -84,12 +84,12 @@ func TestReuseTurns(t *testing.T) {
 		}
 		play(s)
 	}
-	if second.Hit != 64 || pool.Free() != 12-3-1-2 {
+	if second.Hit != 64 || pool.Free() != 16-3-1-2 {
 		t.Fatalf("found %d, %d free", second.Hit, pool.Free())
 	}
 	known := pool.Known()
 	s.Rewind(second)
-	if second.Table.Blocks[0] == first.Table.Blocks[0] || pool.Shares(first.Table.Blocks[0]) != 1 || pool.Free() != 12-3-3 || second.Chain != nil {
+	if second.Table.Blocks[0] == first.Table.Blocks[0] || pool.Shares(first.Table.Blocks[0]) != 1 || pool.Free() != 16-3-3 || second.Chain != nil {
 		t.Errorf("tables %v, %v, %d free", first.Table, second.Table, pool.Free())
 	}
 	second.Chain = kv.Chain(nil, kv.Root("long"), make([]int32, second.Len))

@@ -2,17 +2,15 @@
 // goroutines, no clock (the time is an argument), no tokens and no device. The engine calls it under one lock. The
 // package imports runtime/kv, nothing else of ours.
 //
-// Admission. A waiting sequence starts when a slot is free and the KV blocks it needs are. By default those are the blocks
-// for its whole possible length: they are reserved at once, so a sequence that has started never waits for memory. Keys
-// (API clients) take turns; within a key the order is first come, first served. A sequence at the head that does not fit yet
-// is not overtaken, so a large one starts as soon as enough others have ended.
+// Admission. A waiting sequence starts when a slot is free and the KV blocks it needs are. Keys (API clients) take turns;
+// within a key the order is first come, first served. A sequence at the head that does not fit yet is not overtaken, so a
+// large one starts as soon as enough others have ended.
 //
-// Credit. With Config.Credit a sequence starts with blocks for what is known of it and a little more, and gets others as it
-// grows. That fills the memory better, since most answers end long before they must. When it is short, the sequence that was
-// admitted last gives its blocks back and waits (credit.go). It starts again before any other does, finds of its text what has
-// not been overwritten, and runs the rest anew. The oldest sequence can take from all others, so it always ends, then the
-// next does: none waits for ever. What is run anew passes through other kernels than the first time, so the caller must
-// be sure that this makes no difference.
+// Credit. A sequence starts with blocks for what is known of it and a little more, and gets others as it grows. That fills the
+// memory better, since most answers end long before they must. When it is short, the sequence that was admitted last gives
+// its blocks back and waits (credit.go). It starts again before any other does, finds of its text what has not been
+// overwritten, and runs the rest anew. The oldest sequence can take from all others, so it always ends, then the next does:
+// none waits for ever.
 //
 // Batching. Every started sequence moves on in every step. Those with a single token left to run (the usual decode)
 // get it first. The rest of the step's tokens go to prompts: one token each, then equal shares for the keys, and
@@ -20,7 +18,7 @@
 // short prompt behind a long one is through after a few steps.
 //
 // Reuse. What is cached of a text can be found under its hashes (Seq.Chain), while a sequence runs and afterwards until
-// its blocks are needed. A sequence that starts takes the blocks it finds for the beginning of its prompt, reserves only
+// its blocks are needed. A sequence that starts takes the blocks it finds for the beginning of its prompt, asks only for
 // what is missing, and runs what is left: at least its last token, for the logits. Sequences that may have to run
 // everything anew (Seq.Turns) can be found only when they have ended, and reserve blocks for what they found as well: they
 // save time, not memory.
@@ -66,7 +64,6 @@ type Config struct {
 	Outputs      int           // rows of a step that may be selected for logits, at least Seqs; 0 means Seqs
 	Queue        int           // sequences that may wait when all slots are taken; children don't count
 	QueueTimeout time.Duration // longest wait; 0 means no limit
-	Credit       bool          // start sequences without blocks for all of their length
 }
 
 // Seq is one sequence. The caller fills in the first fields before Add and then leaves it to the scheduler.
@@ -88,7 +85,7 @@ type Seq struct {
 	Hit   int // tokens of the prompt that were found when it started
 	Slot  int // while it runs, its place among Config.Seqs
 
-	Table kv.Table // blocks for Max positions while it runs; of a waiting child, those of the prompt
+	Table kv.Table // blocks for Len positions at least while it runs; of a waiting child, those of the prompt
 
 	state state
 	lane  *lane

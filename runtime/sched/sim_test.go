@@ -325,7 +325,7 @@ func (m *sim) checkAccount() {
 			m.t.Fatalf("sequence %d holds %d blocks that it cannot need", c.number, len(q.spare))
 		}
 		running++
-		if n := len(q.Table.Blocks); n > kv.Blocks(q.Max) || n < kv.Blocks(q.Len) || !m.cfg.Credit && n < kv.Blocks(q.Max) {
+		if n := len(q.Table.Blocks); n > kv.Blocks(q.Max) || n < kv.Blocks(q.Len) {
 			m.t.Fatalf("sequence %d of %d tokens holds %d blocks", c.number, q.Max, len(q.Table.Blocks))
 		}
 		tables = append(tables, &q.Table)
@@ -345,7 +345,7 @@ func (m *sim) checkPaused() {
 	youngest, oldest := int64(0), int64(1<<62)
 	for q := range m.live {
 		switch {
-		case q.state == 3 && !m.cfg.Credit || q.state == 3 && (len(q.Table.Blocks) > 0 || len(q.spare) > 0):
+		case q.state == 3 && (len(q.Table.Blocks) > 0 || len(q.spare) > 0):
 			m.t.Fatalf("a paused sequence: %+v", q)
 		case q.state == 3:
 			oldest = min(oldest, q.order)
@@ -383,7 +383,7 @@ func (m *sim) checkWork(work []Work) {
 		} else if c.ran == 0 && w.Pos > 0 && w.Pos == w.Seq.Hit && w.Pos%plan.KVBlock == 0 && w.Pos <= c.prompt-max(c.Rows, 1) {
 			c.ran = w.Pos
 			m.hits += w.Pos
-		} else if m.cfg.Credit && w.Pos != c.ran && w.Seq.ran > 0 && w.Pos%plan.KVBlock == 0 {
+		} else if w.Pos != c.ran && w.Seq.ran > 0 && w.Pos%plan.KVBlock == 0 {
 			// It was paused. What it has got it is not asked for again; others may have run more of its text meanwhile.
 			c.base, c.ran = max(c.base, c.ran), w.Pos
 			m.resumed++
@@ -486,7 +486,6 @@ func TestRandomArrivals(t *testing.T) {
 		}
 		blocks := 8 + rng.IntN(60)
 		scores, families, drafts := seed%2 == 1, seed%3 > 0, seed%4 < 2
-		cfg.Credit = seed >= 40
 		if scores || drafts {
 			cfg.Outputs = cfg.Seqs + rng.IntN(30)
 		}
@@ -509,7 +508,7 @@ func TestRandomArrivals(t *testing.T) {
 			for range rng.IntN(3) {
 				prompt := 1 + rng.IntN(rng.IntN(120)+1)
 				extra := rng.IntN(100)
-				if cfg.Credit {
+				if seed >= 40 { // answers that may fill the memory
 					extra = rng.IntN(min(400, blocks*plan.KVBlock-160))
 				}
 				var deadline time.Duration
@@ -571,7 +570,6 @@ func FuzzSched(f *testing.F) {
 		cfg.MixTokens, cfg.Queue = 1+next(), next()%32
 		blocks := 16 + next()
 		cfg.QueueTimeout = time.Duration(next()) * 20 * time.Millisecond
-		cfg.Credit = blocks%5 < 2
 		m := newSim(t, cfg, blocks)
 		m.rows = func(prompt int) int { return prompt * (blocks % 4) / 3 }
 		m.trunks, m.longFrom = blocks%3, blocks%7*20

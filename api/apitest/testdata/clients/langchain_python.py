@@ -120,6 +120,17 @@ def _():
         assert e.code == "invalid_api_key", e
 
 
+@check("waiting")
+def _():
+    slow = ChatOpenAI(base_url=base, api_key=key, model="slow", max_retries=0, max_tokens=24, seed=7)
+    assert "".join(c.content for c in slow.stream(QUESTION)) == chat().invoke(QUESTION).content
+    try:
+        list(ChatOpenAI(base_url=base, api_key=key, model="broken", max_retries=0).stream(QUESTION))
+        raise AssertionError("an error in the stream is not seen")
+    except openai.APIError as e:
+        assert e.code == "model_load_failed" and e.param == "model", e
+
+
 @check("cancel")
 def _():
     stream = chat(max_tokens=3000, extra_body={"ignore_eos": True}).stream(QUESTION)

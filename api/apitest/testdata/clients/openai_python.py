@@ -134,6 +134,17 @@ def _():
         assert e.code == "invalid_api_key", e
 
 
+@check("waiting")
+def _():
+    chunks = list(create(model="slow", stream=True))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == create().choices[0].message.content
+    try:
+        list(create(model="broken", stream=True))
+        raise AssertionError("an error in the stream is not seen")
+    except openai.APIError as e:
+        assert e.code == "model_load_failed" and e.param == "model" and "can't be loaded" in e.message, e
+
+
 @check("cancel")
 def _():
     stream = create(stream=True, max_tokens=3000, extra_body={"ignore_eos": True})

@@ -221,6 +221,16 @@ var checks = []struct {
 		must(got.Message.Content == text[:strings.Index(text, stop)] && got.FinishReason == "stop", "%q, %+v", text, got)
 	}},
 	{"errors", checkErrors},
+	{"waiting", func() {
+		choices, _ := stream(func(p *request) { p.Model = "slow" })
+		must(choices[0].text == create(nil).Choices[0].Message.Content, "%+v", choices)
+		s, err := client.CreateChatCompletionStream(ctx, ask(func(p *request) { p.Model = "broken" }))
+		must(err == nil, "%v", err)
+		// The library puts heartbeats in front of the error's text and cannot read it then.
+		_, err = s.Recv()
+		must(err != nil && !errors.Is(err, io.EOF), "%v", err)
+		panic(other("an error, without its text"))
+	}},
 	{"cancel", func() {
 		// The library cannot send ignore_eos; a bias keeps the answer from ending.
 		s, err := client.CreateChatCompletionStream(ctx, ask(func(p *request) { p.MaxTokens, p.LogitBias = 3000, map[string]int{"257": -100} }))
@@ -270,11 +280,15 @@ func checkErrors() {
 	must(errors.As(err, &e) && e.HTTPStatusCode == 401 && e.Code == "invalid_api_key", "%v", err)
 }
 
+// other ends a check with what the client does instead.
+type other string
+
 type result struct {
 	Client  string `json:"client,omitempty"`
 	Version string `json:"version,omitempty"`
 	Check   string `json:"check,omitempty"`
 	OK      bool   `json:"ok"`
+	NA      string `json:"na,omitempty"`
 	Error   string `json:"error,omitempty"`
 }
 
@@ -304,7 +318,10 @@ func main() {
 		r := result{Check: c.name, OK: true}
 		func() {
 			defer func() {
-				if v := recover(); v != nil {
+				v := recover()
+				if text, ok := v.(other); ok {
+					r.NA = string(text)
+				} else if v != nil {
 					r.OK, r.Error = false, fmt.Sprint(v)
 				}
 			}()

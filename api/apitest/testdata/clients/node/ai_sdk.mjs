@@ -99,6 +99,14 @@ await run("Vercel AI SDK", version("ai"), {
     await streamText(ask({ temperature: 9, onError: ({ error }) => (seen = error) })).consumeStream();
     assert(status(400, "temperature")(seen), String(seen));
   },
+  async waiting() {
+    let text = "";
+    for await (const part of streamText(ask({ model: provider(key)("slow") })).textStream) text += part;
+    assert.equal(text, (await generateText(ask())).text);
+    let seen;
+    await streamText(ask({ model: provider(key)("broken"), onError: ({ error }) => (seen = error) })).consumeStream();
+    assert(String(seen?.message ?? seen).includes("can't be loaded"), String(seen));
+  },
   async cancel() {
     const abort = new AbortController();
     const r = streamText(ask({ maxOutputTokens: 3000, abortSignal: abort.signal, ...raw({ ignore_eos: true }) }));

@@ -118,6 +118,13 @@ await run("openai-node", version("openai"), {
     const wrong = new OpenAI({ baseURL: base, apiKey: "wrong", maxRetries: 0 });
     await assert.rejects(wrong.models.list(), (e) => e instanceof OpenAI.AuthenticationError && e.code === "invalid_api_key");
   },
+  async waiting() {
+    const chunks = await collect(await create({ model: "slow", stream: true }));
+    assert.equal(chunks.map((c) => c.choices[0].delta.content ?? "").join(""), (await create()).choices[0].message.content);
+    const late = (e) => e instanceof OpenAI.APIError && e.code === "model_load_failed" && e.param === "model";
+    await assert.rejects(async () => collect(await create({ model: "broken", stream: true })), late);
+    await assert.rejects(client.chat.completions.stream(ask({ model: "broken" })).finalContent(), late);
+  },
   async cancel() {
     const stream = await create({ stream: true, max_tokens: 3000, ignore_eos: true });
     for await (const _ of stream) break;

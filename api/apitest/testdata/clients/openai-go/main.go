@@ -207,6 +207,12 @@ var checks = []namedCheck{
 		must(got.Message.Content == text[:strings.Index(text, stop)] && got.FinishReason == "stop", "%q, %+v", text, got)
 	}},
 	{"errors", checkErrors},
+	{"waiting", func() {
+		acc := stream(func(p *openai.ChatCompletionNewParams) { p.Model = "slow" })
+		must(acc.Choices[0].Message.Content == create(nil).Choices[0].Message.Content, "%+v", acc)
+		s := client.Chat.Completions.NewStreaming(ctx, ask(func(p *openai.ChatCompletionNewParams) { p.Model = "broken" }))
+		must(!s.Next() && s.Err() != nil && strings.Contains(s.Err().Error(), "model_load_failed"), "%v", s.Err())
+	}},
 	{"cancel", func() {
 		p := ask(func(p *openai.ChatCompletionNewParams) { p.MaxTokens = param.NewOpt[int64](3000) })
 		s := client.Chat.Completions.NewStreaming(ctx, p, option.WithJSONSet("ignore_eos", true))
