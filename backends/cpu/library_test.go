@@ -65,7 +65,7 @@ func TestLibrarySize(t *testing.T) {
 	if err != nil {
 		t.Skip("kernel library not built: run ./build.sh build")
 	}
-	if most := int64(1 << 20); st.Size() > most {
+	if most := int64(5 << 18); st.Size() > most {
 		t.Errorf("%d bytes, at most %d", st.Size(), most)
 	}
 }

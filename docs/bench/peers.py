@@ -63,7 +63,7 @@ def tokens_per_second(rows, prompt, gen):
 
 def smollm2(peer, level, native, threads, samples):
     """One round of the embedded model against the file it was made from."""
-    for precision in ("exact", "fast"):
+    for precision in ("exact", "auto", "fast"):
         rows = ours("-p", 512, "-n", 128, "-r", 2, "-t", threads, "--level", level, "--precision", precision)
         samples.add(f"{precision} decode", tokens_per_second(rows, 0, 128))
         samples.add(f"{precision} prefill", tokens_per_second(rows, 512, 0))
@@ -76,7 +76,7 @@ def smollm2(peer, level, native, threads, samples):
 def llama2(peer, level, native, threads, samples):
     """One round of Llama-2-7B's shape: 2x8g8 against the types of LLAMA2_TYPES, and against its own products."""
     # Large prompts take long: smaller ones warm up for them, and one of 512 tokens is run where a ratio wants it.
-    for precision, prompts in (("exact", "16,64"), ("fast", "16,64,512")):
+    for precision, prompts in (("exact", "16,64"), ("auto", "16,64,512"), ("fast", "16,64,512")):
         rows = ours("--synthetic", f"{LLAMA2}:2x8g8", "--no-warmup", "-p", prompts, "-n", 16, "-r", 1, "-t", threads,
                     "--level", level, "--precision", precision)  # fmt: skip
         add_tests(samples, precision, rows)
@@ -152,6 +152,8 @@ ROWS = {
     "llama2": [
         ("2x8 fast / Q2_K, decode", "fast decode", "q2_K decode", "1.15 / 1.4", "1.6 / 2.0"),
         ("2x8 fast / Q2_K, prefill 512", "fast prefill 512", "q2_K prefill 512", "2.5 / 3.5", "3.0 / 4.0"),
+        ("2x8 auto / Q2_K, decode", "auto decode", "q2_K decode", "", ""),
+        ("2x8 auto / Q2_K, prefill 512", "auto prefill 512", "q2_K prefill 512", "", ""),
         ("2x8 exact / Q2_K, decode", "exact decode", "q2_K decode", "", ""),
         ("2x8 fast / Q4_0, decode", "fast decode", "q4_0 decode", "", ""),
         ("2x8 fast / IQ2_XXS, decode", "fast decode", "iq2_xxs decode", "", ""),
@@ -161,7 +163,9 @@ ROWS = {
     "smollm2": [
         ("4x8g8 exact / Q4_1, decode 128", "exact decode", "Q4_1 decode", "1.0 / 1.3", "1.0 / 1.3"),
         ("4x8g8 fast / Q4_1, decode 128", "fast decode", "Q4_1 decode", "1.0 / 1.3", "1.0 / 1.3"),
+        ("4x8g8 auto / Q4_1, decode 128", "auto decode", "Q4_1 decode", "1.0 / 1.3", "1.0 / 1.3"),
         ("4x8g8 exact / Q4_1, prefill 512", "exact prefill", "Q4_1 prefill", "1.0 / 2.0", "1.0 / 2.0"),
+        ("4x8g8 auto / Q4_1, prefill 512", "auto prefill", "Q4_1 prefill", "1.0 / 2.0", "1.0 / 2.0"),
     ],
 }
 TITLES = {

@@ -75,10 +75,11 @@ typedef struct weight {
 	float *scales;       // (rows/og)
 	int16_t *book_i;     // panels of bytes or words: codebooks as integers of book_unit, or ...
 	uint8_t *book_8;     // ... as bytes, biased by 128 if the level has panels of bytes, else signed
-	float book_unit, book_scale; // panels of words: its inverse, which larger books are rounded with as they are decoded
+	float book_unit;
+	float words_unit, words_scale; // panels of words: that of book_i, and its inverse, which larger books are rounded with
 	_Atomic uint16_t *tops; // panels of bytes of book_i: (tiles, column blocks, 64 rows) the largest sums of entries ...
 	_Atomic uint8_t *tops_known; // ... (tiles) if found yet
-	_Atomic int32_t book_state; // of book_i, book_8 and book_unit: BOOK_*
+	_Atomic int32_t bytes_state, words_state; // of what bytes and words have of the books: BOOK_*
 	float *values;       // vectors: (cols)
 	bool matrix;         // used by a linear op or an embedding
 	bool vector;         // used by an op that wants a vector
@@ -168,6 +169,7 @@ typedef struct codes8_args {
 	const float *bias; // (rows) or NULL
 	int64_t ldx, ldy;
 	int32_t row, rows, tokens, x_blocks;
+	uint8_t *workspace; // of several tokens on AVX-512: 64 bytes a group and a block of AQ_BYTES_COLS columns
 	float correction[AQ_BYTES_TOKENS]; // (tokens) the kernel's
 } codes8_args;
 

@@ -86,7 +86,9 @@ INL void code_tokens(const codes_args *a, int32_t t, const int32_t R, const int3
 		code_rows(a, r, t, R, C, K, g, half);
 	}
 	for (; r < a->rows; r++) {
-		code_rows(a, r, t, 1, C, K, g, half);
+		for (int32_t i = 0; i < C; i++) {
+			code_rows(a, r, t + i, 1, 1, K, g, half);
+		}
 	}
 }
 

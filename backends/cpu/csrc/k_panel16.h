@@ -124,10 +124,10 @@ static bool words_book(weight *w) {
 	}
 	const bool some = bound > 1e-30f;
 	const float limit = some ? WORDS_N / book_norms(w, n, 1 / bound) : most, scale = limit < most ? limit : most;
-	w->book_unit = some ? bound / scale : 0;
-	w->book_scale = some ? scale / bound : 0;
+	w->words_unit = some ? bound / scale : 0;
+	w->words_scale = some ? scale / bound : 0;
 	for (int64_t i = 0; w->book_i && i < w->info.books * n; i += 8) {
-		_mm_store_si128((__m128i *)(void *)(w->book_i + i), words_of(book_eight(w, i), _mm256_set1_ps(w->book_scale)));
+		_mm_store_si128((__m128i *)(void *)(w->book_i + i), words_of(book_eight(w, i), _mm256_set1_ps(w->words_scale)));
 	}
 	return true;
 }
@@ -160,7 +160,7 @@ INL void tile16(const weight *w, int32_t tile, int32_t col, int32_t cols, uint8_
 		}
 		for (const uint16_t *o = off; j < end; j++, o += K * AQ_TILE) {
 			for (int32_t s = 0; s < g; s += 8, panel += 16 * AQ_TILE) {
-#pragma GCC unroll 16
+#pragma GCC unroll 4
 				for (int32_t r = 0; r < AQ_TILE; r += 4) {
 					__m128i v[4];
 #pragma GCC unroll 4
@@ -191,7 +191,7 @@ static void decode16(const weight *w, int32_t tile, int32_t col, int32_t cols, u
 INL void codes16(const weight *w, int32_t row, int32_t rows, int32_t col, int32_t cols, uint8_t *panel, const int32_t K) {
 	const int32_t g = w->info.in_group;
 	const int64_t book = (int64_t)g << w->info.bits;
-	const __m256 scale = _mm256_set1_ps(w->book_scale);
+	const __m256 scale = _mm256_set1_ps(w->words_scale);
 	const uint16_t *codes = (const uint16_t *)(const void *)w->data + (int64_t)(col / g) * K;
 	for (int32_t r = 0; r < AQ_TILE && r < rows; r += 4) {
 		const uint16_t *c[4];
@@ -224,7 +224,7 @@ static void panel16(const panel8_args *a) {
 	const int32_t cols = w->info.cols;
 	int_block b = {.panel = a->workspace, .ldx = a->ldx, .ldy = a->ldy, .y = a->y, .rows = a->rows, .x_blocks = a->x_blocks};
 	for (int32_t r = 0; r < AQ_TILE; r++) {
-		b.scale[r] = r < a->rows ? w->scales[a->row + r] * w->book_unit : 0;
+		b.scale[r] = r < a->rows ? w->scales[a->row + r] * w->words_unit : 0;
 		b.add[r] = r < a->rows && a->bias ? a->bias[r] : 0;
 	}
 	for (int32_t col = 0; col < cols; col += PANEL16_COLS) {

@@ -11,11 +11,22 @@
 
 // offsets8 sets off[lookup][byte] to the byte offsets of the entries that a run of codes names.
 INL void offsets8(const uint8_t *codes, int32_t lookups, int32_t entry, uint16_t *off) {
+#if VW == 16
+	const __m512i bytes = _mm512_set1_epi16((int16_t)entry);
+	for (int32_t q = 0; q < lookups * AQ_TILE; q += 64) {
+		const __m512i c = _mm512_load_si512(codes + q);
+		const __m512i a = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(c));
+		const __m512i b = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(c, 1));
+		_mm512_store_si512(off + q, _mm512_mullo_epi16(a, bytes));
+		_mm512_store_si512(off + q + 32, _mm512_mullo_epi16(b, bytes));
+	}
+#else
 	const __m256i bytes = _mm256_set1_epi16((int16_t)entry);
 	for (int32_t q = 0; q < lookups * AQ_TILE; q += 16) {
 		const __m256i c = _mm256_cvtepu8_epi16(_mm_load_si128((const __m128i *)(const void *)(codes + q)));
 		_mm256_store_si256((__m256i *)(void *)(off + q), _mm256_mullo_epi16(c, bytes));
 	}
+#endif
 }
 
 // entries8 adds the K entries of a row's group; at is the row's place in the offsets.

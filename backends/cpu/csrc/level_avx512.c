@@ -30,7 +30,7 @@ static const kernels level = {.name = "avx512", .interleaved = true, .book16 = t
 	.cost_lanes = {1.32f, 1.4f}, .cost_lanes_entry = {0.49f, 0.66f}, .cost_decode = 1.8f, .cost_fma = 0.075f,
 	.tables = tables_24bit, .tables_name = "24 bit", .tables_fast = tables_14bit, .tables_fast_name = "14 bit",
 	.fast_pairs = true, .auto_tables = true, .tables_lanes = tables_lanes, .quantize8 = quantize8,
-	.bytes_book = bytes_book, .panel8 = panel8, .codes8 = codes8_product, .x8_bytes = 1, .bytes_tokens = 2, .bytes_books = 1,
+	.bytes_book = bytes_book, .panel8 = panel8, .codes8 = codes8_product, .x8_bytes = 1, .bytes_tokens = 8, .bytes_books = 1,
 	.quantize_words = quantize_words, .words_book = words_book, .panel16 = panel16, .cost_decode16 = 1.1f, .cost_madd16 = 0.041f,
 	 .tokens = tokens_fp32, .tokens_step = 8, .cost_tokens_lookup = 1.4f,
 	.cost_tokens_entry = 0.47f, COMMON_KERNELS};

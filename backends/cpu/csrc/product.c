@@ -118,6 +118,9 @@ static double tokens_cycles(const program *p, const weight *w, int32_t tokens) {
 
 int64_t product_workspace(const program *p, const weight *w) {
 	int64_t bytes = (p->k->panel8 && bytes_weight(p, w)) || words_weight(p, w) ? AQ_PANEL8_COLS * AQ_TILE : 0;
+	if (bytes_weight(p, w) && codes_direct(w)) {
+		bytes = max_i64(bytes, ((int64_t)w->info.cols / w->info.in_group + w->info.cols / AQ_BYTES_COLS + 1) * 64);
+	}
 	if (w->layout == LAYOUT_TILES && p->k->tokens) { // not book_t: there is no memory yet
 		const int64_t rows = min_i32(AQ_TOKENS_ROWS + AQ_TILE, w->tiles * AQ_TILE);
 		bytes = max_i64(bytes, rows * (fast_tokens(p, INT32_MAX) ? 96 : 32));
@@ -135,12 +138,11 @@ static int32_t table_chunks(const program *p, const weight *w, int32_t tokens) {
 
 // book_ready rounds the books of a weight at its first use, or finds their unit. It reports false for books that hold
 // something else than numbers.
-static bool book_ready(const program *p, const weight *w, bool (*round)(weight *w)) {
-	weight *own = &p->weights[w - p->weights];
-	int32_t state = atomic_load_explicit(&own->book_state, memory_order_relaxed);
+static bool book_ready(weight *w, _Atomic int32_t *known, bool (*round)(weight *w)) {
+	int32_t state = atomic_load_explicit(known, memory_order_relaxed);
 	if (state == BOOK_STALE) {
-		state = round(own) ? BOOK_READY : BOOK_BROKEN;
-		atomic_store_explicit(&own->book_state, state, memory_order_relaxed);
+		state = round(w) ? BOOK_READY : BOOK_BROKEN;
+		atomic_store_explicit(known, state, memory_order_relaxed);
 	}
 	return state == BOOK_READY;
 }
@@ -159,7 +161,8 @@ static bool choose_bytes(const program *p, const weight *w, int32_t tokens, int3
 	} else {
 		return false;
 	}
-	return book_ready(p, w, p->k->bytes_book);
+	weight *own = &p->weights[w - p->weights];
+	return book_ready(own, &own->bytes_state, p->k->bytes_book);
 }
 
 static int32_t choose_method(const program *p, const weight *w, int32_t tokens) {
@@ -187,7 +190,11 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		method = METHOD_TOKENS;
 		least = tokens_cycles(p, w, tokens);
 	}
-	if (tokens > 1 && words_weight(p, w) && panel16_cycles(p, w, tokens) < least && book_ready(p, w, p->k->words_book)) {
+	// Products of an op share their rounded inputs, so few tokens, which fast precision rounds otherwise, are not for words.
+	const int32_t few = p->args.precision == AQ_PRECISION_FAST ? p->k->bytes_tokens : 1;
+	weight *own = &p->weights[w - p->weights];
+	if (tokens > few && words_weight(p, w) && panel16_cycles(p, w, tokens) < least &&
+		book_ready(own, &own->words_state, p->k->words_book)) {
 		method = METHOD_PANEL16;
 	}
 	return method;
@@ -279,12 +286,13 @@ static void codes_unit(program *p, const product *o, int32_t unit) {
 	p->k->codes(&a);
 }
 
-static void codes8_unit(program *p, const product *o, int32_t unit) {
+static void codes8_unit(program *p, const product *o, int32_t unit, worker *worker) {
 	const int32_t rows = direct_unit_rows(o->w), first = unit * rows;
 	codes8_args a = {.w = o->w, .row = first, .rows = min_i32(rows, o->w->info.rows - first),
 		.x = p->x8 + o->row * p->x8_ld, .ldx = p->x8_ld, .unit = p->x8_unit + o->row * (int64_t)p->x8_blocks,
 		.x_bias = p->x8_bias + o->row * (int64_t)p->x8_blocks, .y = o->y + first, .ldy = o->ldy,
-		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks};
+		.bias = o->bias ? o->bias + first : NULL, .tokens = o->tokens, .x_blocks = p->x8_blocks,
+		.workspace = worker->workspace};
 	p->k->codes8(&a);
 }
 
@@ -386,7 +394,7 @@ static void product_run(program *p, const compiled_op *c, int32_t unit, worker *
 		tokens_unit(p, o, unit, worker);
 		break;
 	case METHOD_CODES8:
-		codes8_unit(p, o, unit);
+		codes8_unit(p, o, unit, worker);
 		break;
 	case METHOD_PANEL8:
 	case METHOD_PANEL16:

@@ -108,10 +108,11 @@ bool bytes_weight(const program *p, const weight *w) {
 		: codes_direct(w);
 }
 
-// words_weight says likewise whether many tokens meet panels of words.
+// words_weight says likewise whether many tokens meet panels of words: in precision auto, and in fast where bytes have none.
 bool words_weight(const program *p, const weight *w) {
 	const aq_weight *i = &w->info;
-	return p->k->panel16 && p->args.precision == AQ_PRECISION_AUTO && i->encoding == AQ_ENCODING_AQLM && i->rows >= AQ_TILE &&
+	const bool wanted = p->args.precision == AQ_PRECISION_AUTO || (p->args.precision == AQ_PRECISION_FAST && !p->k->panel8);
+	return p->k->panel16 && wanted && i->encoding == AQ_ENCODING_AQLM && i->rows >= AQ_TILE &&
 		i->out_group == 1 && i->in_group % 8 == 0 && AQ_BYTES_COLS % i->in_group == 0;
 }
 
@@ -208,7 +209,8 @@ static void transpose_book(const program *p, weight *w, int32_t book) {
 
 // forget makes stale what was derived from the parts of a weight.
 static void forget(weight *w) {
-	atomic_store_explicit(&w->book_state, BOOK_STALE, memory_order_relaxed);
+	atomic_store_explicit(&w->bytes_state, BOOK_STALE, memory_order_relaxed);
+	atomic_store_explicit(&w->words_state, BOOK_STALE, memory_order_relaxed);
 	for (int32_t t = 0; w->tops && t < w->tiles; t++) {
 		atomic_store_explicit(&w->tops_known[t], 0, memory_order_relaxed);
 	}
