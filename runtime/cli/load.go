@@ -92,6 +92,9 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 		sess.engine, err = engine.Load(ctx, cfg)
 		return err
 	})
+	if err == nil {
+		limitHeap(cfg.Others + sess.engine.Info().Memory.Total())
+	}
 	return adviseLoad(err)
 }
 

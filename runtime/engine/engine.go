@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -131,12 +130,7 @@ type Engine struct {
 // Load makes a model ready: it measures the memory the model takes and refuses with a *MemoryError if there is less,
 // compiles the plan and streams the weights from the checkpoint. When ctx ends, loading stops.
 func Load(ctx context.Context, cfg Config) (*Engine, error) {
-	root := os.DirFS("/")
-	available := memoryAvailable(root)
-	if available > 0 {
-		available = max(available-untouched(root, cfg.Others), 1) // 0 would mean unknown
-	}
-	return load(ctx, cfg, available)
+	return load(ctx, cfg, Spare(cfg.Others))
 }
 
 func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err error) {
