@@ -117,9 +117,12 @@ def kernels(peer, level, native, threads, samples):
     """One round of single products."""
     rows, cols = SHAPE
     batch = "1,4,8,64,512"
+    reads = []
     for r in ours("--kernels", "--encodings", "2x8g8,1x16g8", "--shapes", f"{rows}x{cols}", "-b", batch, "-r", 3, "-t", threads,
                   "--level", level):  # fmt: skip
         samples.add(f"{r['encoding']} {r['precision']} {r['n_tokens']}", r["gflop_s"])
+        reads.append(r["read_gb_s"])
+    samples.add("GB/s of merely reading", p50(reads))
     types = "f16,q4_0,q2_K,iq2_xxs"
     env = peer.environment(level, native)
     for line in llama_cpp.run(peer.products(), rows, cols, threads, 3, batch, types, env=env).splitlines():
