@@ -61,7 +61,7 @@ func argument(args []string) string {
 func (a *app) logits(s settings, path string, ids []int32) error {
 	ctx, stop := interruptible()
 	defer stop()
-	sess, err := a.load(ctx, s, path, loadOptions{context: len(ids), maxSeqs: 1, tokensOnly: true})
+	sess, err := a.load(ctx, s, path, loadOptions{context: len(ids), maxSeqs: 1, fixedSteps: true, tokensOnly: true})
 	if err != nil {
 		return err
 	}

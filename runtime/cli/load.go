@@ -33,8 +33,9 @@ type session struct {
 type loadOptions struct {
 	context      int // least number of positions; 0 for what the flag or the model says
 	maxSeqs      int
-	stepTokens   int // of a step, see engine.Config
-	outputs      int // rows of logits of a step, see engine.Config
+	stepTokens   int  // of a step, see engine.Config
+	fixedSteps   bool // see engine.Config
+	outputs      int  // rows of logits of a step, see engine.Config
 	maxQueue     int
 	queueTimeout time.Duration
 	tokensOnly   bool               // text is not needed: the checkpoint may lack a tokenizer
@@ -91,6 +92,9 @@ func (a *app) prepare(ctx context.Context, sess *session, s settings, o loadOpti
 		sess.engine, err = engine.Load(ctx, cfg)
 		return err
 	})
+	if err == nil {
+		limitHeap(cfg.Others + sess.engine.Info().Memory.Total())
+	}
 	return adviseLoad(err)
 }
 
@@ -100,7 +104,7 @@ func (a *app) configure(sess *session, s settings, o loadOptions) (cfg engine.Co
 	cfg = engine.Config{
 		Model: sess.model, Checkpoint: sess.ck,
 		KV: kvTypes[s.str("kv")], Context: max(s.integer("context"), o.context),
-		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
+		MaxSeqs: o.maxSeqs, StepTokens: o.stepTokens, FixedSteps: o.fixedSteps, Outputs: o.outputs, MaxQueue: o.maxQueue, QueueTimeout: o.queueTimeout,
 		WholeContext: o.whole, Others: o.others, Prefixes: o.prefixes,
 	}
 	if !o.tokensOnly {

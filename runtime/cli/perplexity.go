@@ -131,7 +131,7 @@ func (a *app) perplexity(s settings, path, text string) error {
 		return errors.Join(err, ck.Close())
 	}
 	sess, err := a.loadModel(ctx, s, ck, m, path == "", loadOptions{
-		context: w.size, maxSeqs: 1, stepTokens: s.integer("step"), outputs: w.size - w.size/2, tokensOnly: true,
+		context: w.size, maxSeqs: 1, stepTokens: s.integer("step"), fixedSteps: true, outputs: w.size - w.size/2, tokensOnly: true,
 	})
 	if err != nil {
 		return err

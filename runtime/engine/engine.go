@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -50,7 +49,8 @@ type Config struct {
 	MaxSeqs      int           // sequences that run at a time; 0 means DefaultMaxSeqs
 	WholeContext bool          // fail with a *MemoryError rather than leave out a part of the default context
 	Others       int64         // bytes of the other models in this process: what they have not touched yet is not available
-	StepTokens   int           // tokens of a step; 0 means DefaultStepTokens, never less than MaxSeqs
+	StepTokens   int           // tokens of a step at most; 0 means DefaultStepTokens, never less than MaxSeqs
+	FixedSteps   bool          // let prompts take StepTokens however long that takes, so that times decide nothing
 	Outputs      int           // rows of logits of a step; 0 means MaxSeqs, never less; more let Score run faster
 	MaxQueue     int           // requests that wait beyond those; 0 means DefaultMaxQueue, negative none
 	QueueTimeout time.Duration // longest wait; 0 means DefaultQueueTimeout, negative no limit
@@ -130,12 +130,7 @@ type Engine struct {
 // Load makes a model ready: it measures the memory the model takes and refuses with a *MemoryError if there is less,
 // compiles the plan and streams the weights from the checkpoint. When ctx ends, loading stops.
 func Load(ctx context.Context, cfg Config) (*Engine, error) {
-	root := os.DirFS("/")
-	available := memoryAvailable(root)
-	if available > 0 {
-		available = max(available-untouched(root, cfg.Others), 1) // 0 would mean unknown
-	}
-	return load(ctx, cfg, available)
+	return load(ctx, cfg, Spare(cfg.Others))
 }
 
 func load(ctx context.Context, cfg Config, available int64) (_ *Engine, err error) {
@@ -319,14 +314,17 @@ func (e *Engine) run() {
 	}
 }
 
-// mixPart is the part of a step's tokens that prompts get while other sequences decode: what it is lower, the evener
+// mixPart is the part of a step's tokens that prompts get at most while other sequences decode: what it is lower, the evener
 // the others' text comes, and the later the first token behind the prompt.
 const mixPart = 4
+
+// mixTokens is the most that prompts get then.
+func (c *Config) mixTokens() int { return max(c.StepTokens/mixPart, 1) }
 
 // newScheduler returns a scheduler for the engine's pool.
 func (e *Engine) newScheduler() *sched.Scheduler {
 	return sched.New(sched.Config{
-		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: max(e.cfg.StepTokens/mixPart, 1),
+		Seqs: e.cfg.MaxSeqs, StepTokens: e.cfg.StepTokens, MixTokens: e.cfg.mixTokens(),
 		Outputs: e.cfg.Outputs, Queue: max(e.cfg.MaxQueue, 0), QueueTimeout: max(e.cfg.QueueTimeout, 0),
 	}, e.pool)
 }

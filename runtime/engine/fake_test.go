@@ -65,11 +65,12 @@ var testTokenizer = sync.OnceValue(func() *tokenizer.Tokenizer {
 // fakeBackend is a language model without weights: the logits at a position are a function of all tokens up to it,
 // which it reads back from its KV blocks, so that a wrong block or a wrong position gives other tokens.
 type fakeBackend struct {
-	scripts [][]byte      // answers to scripted prompts, then eosID for ever
-	delay   time.Duration // of each step
-	each    time.Duration // and of each of its tokens
-	gate    chan struct{} // if not nil, each step takes one from it
-	entered chan struct{} // if not nil, each step puts one into it
+	scripts [][]byte             // answers to scripted prompts, then eosID for ever
+	delay   time.Duration        // of each step
+	each    time.Duration        // and of each of its tokens
+	gate    chan struct{}        // if not nil, each step takes one from it
+	entered chan struct{}        // if not nil, each step puts one into it
+	watch   func(*backends.Step) // if not nil, is shown each step before it takes its time
 	fail    func(step int) error
 	perSeq  int64 // bytes of a KV block for Measure
 	weights int64
@@ -148,6 +149,9 @@ func (p *fakeProgram) Run(s *backends.Step) error {
 	}
 	if p.b.gate != nil {
 		<-p.b.gate
+	}
+	if p.b.watch != nil {
+		p.b.watch(s)
 	}
 	time.Sleep(p.b.delay + time.Duration(len(s.Tokens))*p.b.each)
 	if p.b.fail != nil {

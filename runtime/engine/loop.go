@@ -19,9 +19,10 @@ type loopState struct {
 	copies   []sched.Copy
 	outcomes []outcome // by work
 	text     []byte
-	began    time.Time // when the step began
-	now      time.Time // when its logits came
-	pace     pace
+	began    time.Time         // when the step began
+	now      time.Time         // when its logits came
+	pace     pace              // of steps without prompts
+	stride   stride            // of those with
 	samplers []*sample.Sampler // of ended sequences, for the next ones; guarded by Engine.mu
 }
 
@@ -51,6 +52,9 @@ func (e *Engine) step() bool {
 	if width, ok := timed(e.loop.work); ok && e.cfg.Speculate > 0 {
 		e.loop.pace.add(width, time.Since(e.loop.began))
 	}
+	if tokens, ok := prefills(e.loop.work); ok {
+		e.loop.stride.add(tokens, e.loop.now.Sub(e.loop.began))
+	}
 	e.commit()
 	return true
 }
@@ -71,6 +75,7 @@ func (e *Engine) gather() bool {
 		if e.cfg.Speculate > 0 {
 			e.speculate()
 		}
+		e.limit()
 		r := e.sched.Round()
 		if len(r.Work) > 0 {
 			for _, w := range r.Work {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io/fs"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -20,6 +21,17 @@ func memoryAvailable(root fs.FS) int64 {
 		}
 	}
 	return n
+}
+
+// Spare returns how many bytes this process may still take besides those that were promised to models in it; 0 where the
+// system does not say.
+func Spare(promised int64) int64 {
+	root := os.DirFS("/")
+	available := memoryAvailable(root)
+	if available == 0 {
+		return 0
+	}
+	return max(available-untouched(root, promised), 1)
 }
 
 // untouched returns how much of the bytes that the process was promised for models it has not touched yet. The system

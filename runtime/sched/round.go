@@ -84,11 +84,11 @@ func (s *Scheduler) share() {
 	}
 	s.bound()
 	// StepTokens is at least Seqs, so there is a token for every prompt.
-	budget := s.cfg.StepTokens - single
+	limit := s.alone
 	if single > 0 {
-		budget = min(budget, max(s.cfg.MixTokens, len(s.prompts)))
+		limit = s.mixed
 	}
-	budget -= len(s.prompts)
+	budget := min(s.cfg.StepTokens-single, max(limit, len(s.prompts))) - len(s.prompts)
 	for _, q := range s.prompts {
 		q.grant = 1
 		l := q.lane

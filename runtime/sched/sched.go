@@ -15,7 +15,8 @@
 // Batching. Every started sequence moves on in every step. Those with a single token left to run (the usual decode)
 // get it first. The rest of the step's tokens go to prompts: one token each, then equal shares for the keys, and
 // within a key for its sequences, where the share that a short prompt does not need passes to the longer ones. So a
-// short prompt behind a long one is through after a few steps.
+// short prompt behind a long one is through after a few steps. The caller, who knows what tokens take, may bound those of
+// prompts further (Limit), so that no step holds others up for long; each prompt still gets its one token.
 //
 // Reuse. What is cached of a text can be found under its hashes (Seq.Chain), while a sequence runs and afterwards until
 // its blocks are needed. A sequence that starts takes the blocks it finds for the beginning of its prompt, asks only for
@@ -150,6 +151,8 @@ type Scheduler struct {
 	brood   int    // children among the waiting
 	running []*Seq // in order of first admission
 	paused  []*Seq // likewise
+	alone   int    // tokens of prompts in a step, if nothing else runs in it
+	mixed   int    // and if other sequences decode
 	pauses  int64  // since the start
 	admits  int64  // likewise, without those that start again
 	slots   []bool // taken
@@ -171,7 +174,16 @@ func New(cfg Config, pool *kv.Pool) *Scheduler {
 		cfg.QueueTimeout < 0 {
 		panic(fmt.Sprintf("sched: invalid limits %+v", cfg))
 	}
-	return &Scheduler{cfg: cfg, pool: pool, lanes: map[string]*lane{}, slots: make([]bool, cfg.Seqs)}
+	return &Scheduler{
+		cfg: cfg, pool: pool, lanes: map[string]*lane{}, slots: make([]bool, cfg.Seqs), alone: cfg.StepTokens, mixed: cfg.MixTokens,
+	}
+}
+
+// Limit bounds how many tokens prompts get in the rounds to come: alone in steps that run nothing else, mixed in those in
+// which other sequences decode. More than Config.StepTokens and Config.MixTokens change nothing, and every prompt gets a
+// token whatever the limit.
+func (s *Scheduler) Limit(alone, mixed int) {
+	s.alone, s.mixed = min(alone, s.cfg.StepTokens), min(mixed, s.cfg.MixTokens)
 }
 
 // Waiting returns the number of sequences that wait for their first step, or for memory to go on.

@@ -164,6 +164,40 @@ func TestDecodeFirst(t *testing.T) {
 	}
 }
 
+// TestLimit: prompts get no more tokens than the limit that holds for the step, but one each, never more than the
+// configuration allows, and decoding sequences always get theirs.
+func TestLimit(t *testing.T) {
+	for _, tt := range []struct {
+		alone, mixed int
+		want         [2]int // tokens of the two prompts, alone and beside an answer
+	}{
+		{20, 6, [2]int{20, 6}},
+		{0, 0, [2]int{2, 2}},
+		{-5, -5, [2]int{2, 2}},
+		{1000, 1000, [2]int{100, 10}},
+	} {
+		for decoding := range 2 {
+			m := newSim(t, Config{Seqs: 3, StepTokens: 100, MixTokens: 10, Queue: 8}, 100)
+			for range decoding {
+				m.add("", 1, 50, 50, 0)
+				m.round(nil)
+			}
+			m.add("", 180, 1, 1, 0)
+			m.add("", 180, 1, 1, 0)
+			m.s.Limit(tt.alone, tt.mixed)
+			prompts, total := 0, 0
+			for _, w := range m.s.Round().Work {
+				if total += w.N; w.Seq.Len > 100 {
+					prompts += w.N
+				}
+			}
+			if prompts != tt.want[decoding] || total != prompts+decoding {
+				t.Errorf("%+v, %d decode: %d tokens of prompts, %d in all", tt, decoding, prompts, total)
+			}
+		}
+	}
+}
+
 // TestLargeIsNotOvertaken: a sequence that needs all the memory starts when what runs has ended, although small ones
 // that would fit keep coming.
 func TestLargeIsNotOvertaken(t *testing.T) {

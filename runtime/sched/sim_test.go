@@ -57,6 +57,8 @@ type sim struct {
 	hits     int                           // tokens found in the cache
 	turned   int
 	draft    func() int // Seq.Draft of running clients; nil means 0
+	limits   [2]int     // of Limit
+	limit    func() int // draws them anew for a round; nil leaves them
 	again    int        // tokens that were run once more
 	resumed  int        // sequences that started again
 	drafted  int        // proposed tokens that were run
@@ -68,7 +70,7 @@ func newSim(t *testing.T, cfg Config, blocks int) *sim {
 	pool := kv.NewPool(blocks)
 	return &sim{
 		t: t, cfg: cfg, s: New(cfg, pool), pool: pool, now: time.Unix(1e9, 0), live: map[*Seq]*client{},
-		memory: map[int32]*[plan.KVBlock]cell{},
+		memory: map[int32]*[plan.KVBlock]cell{}, limits: [2]int{cfg.StepTokens, cfg.MixTokens},
 	}
 }
 
@@ -177,6 +179,10 @@ func (m *sim) round(between func()) {
 				q.Draft = min(q.Draft, m.longFrom-q.Len)
 			}
 		})
+	}
+	if m.limit != nil {
+		m.limits = [2]int{m.limit(), m.limit()}
+		m.s.Limit(m.limits[0], m.limits[1])
 	}
 	expired := m.s.Expire(m.now)
 	r := m.s.Round()
@@ -430,8 +436,12 @@ func (m *sim) checkWork(work []Work) {
 		t.Fatalf("%d proposed tokens beside %d prompts", drafts, prompts)
 	}
 	limit := m.cfg.StepTokens
-	if single > 0 && prompts > 0 {
-		limit = min(limit, single+max(m.cfg.MixTokens, prompts))
+	if prompts > 0 {
+		most := min(m.limits[0], m.cfg.StepTokens)
+		if single > 0 {
+			most = min(m.limits[1], m.cfg.MixTokens)
+		}
+		limit = min(limit, single+max(most, prompts))
 	}
 	if total > limit {
 		t.Fatalf("%d tokens in a step of at most %d", total, limit)
@@ -498,6 +508,9 @@ func TestRandomArrivals(t *testing.T) {
 		}
 		if drafts {
 			m.draft = func() int { return rng.IntN(12) }
+		}
+		if seed%3 < 2 { // from less than there are prompts to more than a step takes
+			m.limit = func() int { return rng.IntN(rng.IntN(130) + 1) }
 		}
 		m.trunks = int(seed % 5)
 		if seed%4 == 3 {
@@ -575,6 +588,9 @@ func FuzzSched(f *testing.F) {
 		m.trunks, m.longFrom = blocks%3, blocks%7*20
 		if blocks%2 == 0 {
 			m.draft = func() int { return m.token % 9 }
+		}
+		if blocks%3 > 0 {
+			m.limit = func() int { return m.token * 7 % 64 }
 		}
 		var clients []*client
 		for len(data) > 0 {
