@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"aquifer/backends"
@@ -14,7 +15,8 @@ import (
 func TestShortMemory(t *testing.T) {
 	for _, precision := range []backends.Precision{backends.Exact, backends.Fast} {
 		const mb = 1 << 20
-		b := &fakeBackend{perSeq: mb}
+		var gate atomic.Pointer[chan struct{}] // steps wait until all requests of a round are there
+		b := &fakeBackend{perSeq: mb, watch: func(*backends.Step) { <-*gate.Load() }}
 		cfg := Config{
 			Model: fakeModel(2048), Tokenizer: testTokenizer(), Backend: b, Context: 512, StepTokens: 64, Precision: precision,
 			Speculate: 4,
@@ -29,18 +31,26 @@ func TestShortMemory(t *testing.T) {
 		alone := start(t, &fakeBackend{}, func(c *Config) { c.Context = 512 })
 		for round := range 2 {
 			var all sync.WaitGroup
-			for i := range 8 {
-				r := Request{
+			var requests [8]Request
+			var want [8]answer
+			for i := range requests {
+				requests[i] = Request{
 					Prompt: randomPrompt(rand.New(rand.NewPCG(uint64(i), 4)), 5+i*20), MaxTokens: 250, Key: string(rune('a' + i%3)),
 					Sampling: Sampling{Temperature: float32(i % 2), RepeatPenalty: 1.1, Seed: uint64(i)}, N: 1 + i%4/3, Logprobs: i == 2,
 				}
+				want[i] = collect(t, alone, requests[i])
+			}
+			open := make(chan struct{})
+			gate.Store(&open)
+			for i, r := range requests {
 				all.Go(func() {
-					want := collect(t, alone, r)
-					if got := collect(t, e, r); !reflect.DeepEqual(got, want) {
-						t.Errorf("%v, round %d, request %d: %+v, want %+v", precision, round, i, got, want)
+					if got := collect(t, e, r); !reflect.DeepEqual(got, want[i]) {
+						t.Errorf("%v, round %d, request %d: %+v, want %+v", precision, round, i, got, want[i])
 					}
 				})
 			}
+			waitFor(t, e, func(s Stats) bool { return s.Running+s.Queued >= len(requests) })
+			close(open)
 			all.Wait()
 		}
 		waitIdle(t, e)
