@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"aquifer/backends"
 	"aquifer/runtime/sched"
 )
 
@@ -70,8 +71,11 @@ func (e *Engine) limit() {
 	if e.cfg.FixedSteps {
 		return
 	}
-	s := &e.loop.stride
-	s.next(e.cfg.StepTokens, e.cfg.mixTokens())
+	s, alone := &e.loop.stride, e.cfg.StepTokens
+	if e.cfg.Precision == backends.Exact {
+		alone = min(alone, aloneLeast) // at any time: a request that is alone is cut at the same places
+	}
+	s.next(alone, e.cfg.mixTokens())
 	mixed := s.mixed
 	if mixed == mixedLeast {
 		e.sched.Singles(func(*sched.Seq) { mixed-- })

@@ -50,7 +50,7 @@ func finish(t *testing.T, e *Engine) {
 func TestStepsKeepTime(t *testing.T) {
 	for i, want := range []int{256, 128, 128, 128} {
 		synctest.Test(t, func(t *testing.T) {
-			e, steps := kinds[i].stepped(t, nil)
+			e, steps := kinds[i].stepped(t, func(c *Config) { c.Precision = backends.Auto })
 			prompt := randomPrompt(rand.New(rand.NewPCG(1, 1)), 1500)
 			if _, _, err := read(t, generate(t, e, t.Context(), Request{Prompt: prompt, MaxTokens: 1})); err != nil {
 				t.Error(err)
@@ -62,6 +62,30 @@ func TestStepsKeepTime(t *testing.T) {
 				if took := kinds[i].of(n); took > aloneTime && n > aloneLeast {
 					t.Errorf("%v: a step of %d tokens takes %v", kinds[i], n, took)
 				}
+			}
+			finish(t, e)
+		})
+	}
+}
+
+// TestExactSteps: in exact precision a prompt that is alone is cut at the same places, however long steps take.
+func TestExactSteps(t *testing.T) {
+	for _, k := range kinds {
+		synctest.Test(t, func(t *testing.T) {
+			e, steps := k.stepped(t, nil)
+			for i := range 2 {
+				prompt := randomPrompt(rand.New(rand.NewPCG(1, uint64(i))), 5*aloneLeast)
+				if _, _, err := read(t, generate(t, e, t.Context(), Request{Prompt: prompt, MaxTokens: 1})); err != nil {
+					t.Error(err)
+				}
+			}
+			for i, n := range *steps {
+				if n != aloneLeast {
+					t.Errorf("%v: step %d has %d tokens", k, i, n)
+				}
+			}
+			if len(*steps) != 10 {
+				t.Errorf("%v: %d steps", k, len(*steps))
 			}
 			finish(t, e)
 		})
