@@ -5,17 +5,6 @@
 // AQ_BYTES_RUN inputs are exact integers: 128 products of 2 x 127 and 32767 in a lane stay below 2^31.
 enum { AQ_BYTES_RUN = 1024 };
 
-INL __m256i magnitude_avx2(__m256 v) { return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MAX)); }
-
-// largest_avx2 returns the largest of the bits of magnitudes: NaN is larger than every number.
-INL uint32_t largest_avx2(const uint32_t lanes[8]) {
-	uint32_t most = 0;
-	for (int32_t i = 0; i < 8; i++) {
-		most = lanes[i] > most ? lanes[i] : most;
-	}
-	return most;
-}
-
 // quantize16 rounds a row to integers of 16 bits, with one unit for AQ_BYTES_RUN inputs. A run with NaN or infinity becomes
 // zeros of unit NaN. No bias: entries are signed.
 static void quantize16(const float *x, int32_t cols, int8_t *to, float *unit, int32_t *bias) {
@@ -24,19 +13,13 @@ static void quantize16(const float *x, int32_t cols, int8_t *to, float *unit, in
 		const int32_t end = min_i32(cols, col + AQ_BYTES_RUN);
 		__m256i most = _mm256_setzero_si256();
 		for (int32_t i = col; i < end; i += 8) {
-			most = _mm256_max_epu32(most, magnitude_avx2(v_load(x + i)));
+			most = _mm256_max_epu32(most, magnitude_bits(v_load(x + i)));
 		}
-		uint32_t lanes[8], bits;
-		_mm256_storeu_si256((__m256i *)(void *)lanes, most);
-		bits = largest_avx2(lanes);
-		float top;
-		memcpy(&top, &bits, 4);
-		const bool finite = bits < 0x7f800000, some = finite && top > 1e-30f;
+		const float top = largest_of(most);
+		const bool finite = top < INFINITY, some = finite && top > 1e-30f; // not of NaN
 		const __m256 scale = v_set1(some ? 32767 / top : 0);
 		for (int32_t i = col; i < end; i += 8) {
-			const __m256i r = some ? _mm256_cvtps_epi32(_mm256_mul_ps(v_load(x + i), scale)) : _mm256_setzero_si256();
-			_mm_storeu_si128((__m128i *)(void *)(q + i),
-				_mm_packs_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)));
+			_mm_storeu_si128((__m128i *)(void *)(q + i), some ? words_of(v_load(x + i), scale) : _mm_setzero_si128());
 		}
 		for (int32_t i = col; i < end; i += AQ_BYTES_COLS) {
 			*unit++ = some ? top / 32767 : finite ? 0 : NAN;
@@ -45,29 +28,22 @@ static void quantize16(const float *x, int32_t cols, int8_t *to, float *unit, in
 	}
 }
 
-INL v8 book_value(const weight *w, int64_t i) { return w->book16 ? v8_f16(w->book16 + i) : v8_load(w->book + i); }
-
 // signed_book rounds the codebooks of a weight to signed bytes of one unit. It returns false if they hold something that
 // is not a number.
 static bool signed_book(weight *w) {
 	const int64_t n = ((int64_t)w->info.books << w->info.bits) * w->info.in_group;
 	__m256i most = _mm256_setzero_si256();
 	for (int64_t i = 0; i < n; i += 8) {
-		most = _mm256_max_epu32(most, magnitude_avx2(book_value(w, i)));
+		most = _mm256_max_epu32(most, magnitude_bits(book_eight(w, i)));
 	}
-	uint32_t lanes[8], bits;
-	_mm256_storeu_si256((__m256i *)(void *)lanes, most);
-	bits = largest_avx2(lanes);
-	float top;
-	memcpy(&top, &bits, 4);
+	const float top = largest_of(most);
 	if (!(top < 1e30f)) {
 		return false;
 	}
 	const __m256 scale = v_set1(top > 1e-30f ? 127 / top : 0);
 	w->book_unit = top / 127;
 	for (int64_t i = 0; i < n; i += 8) {
-		const __m256i r = _mm256_cvtps_epi32(_mm256_mul_ps(book_value(w, i), scale));
-		const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+		const __m128i h = words_of(book_eight(w, i), scale);
 		_mm_storel_epi64((__m128i *)(void *)(w->book_8 + i), _mm_packs_epi16(h, h));
 	}
 	return true;

@@ -15,27 +15,6 @@
 
 enum { PANEL16_COLS = AQ_PANEL8_COLS / 2, WORDS_N = 46000, WORDS_S = 46600 };
 
-// magnitude_bits returns the magnitudes of eight numbers as bits, in whose order NaN is larger than every number.
-INL __m256i magnitude_bits(__m256 v) { return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MAX)); }
-
-// largest_of returns the largest of eight such magnitudes.
-INL float largest_of(__m256i bits) {
-	uint32_t lanes[8], most = 0;
-	float top;
-	_mm256_storeu_si256((__m256i *)(void *)lanes, bits);
-	for (int32_t i = 0; i < 8; i++) {
-		most = lanes[i] > most ? lanes[i] : most;
-	}
-	memcpy(&top, &most, 4);
-	return top;
-}
-
-// words_of rounds eight numbers times scale.
-INL __m128i words_of(__m256 v, __m256 scale) {
-	const __m256i r = _mm256_cvtps_epi32(_mm256_mul_ps(v, scale));
-	return _mm_packs_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
-}
-
 // eight_inputs returns x[0..8), with zeros from x[n] on.
 INL __m256 eight_inputs(const float *x, int32_t n) {
 	float few[8] = {0};
@@ -79,8 +58,6 @@ static void quantize_words(const float *x, int32_t cols, int8_t *to, float *unit
 }
 
 // ---- books ----------------------------------------------------------------------------------------------------------
-
-INL v8 book_eight(const weight *w, int64_t i) { return w->book16 ? v8_f16(w->book16 + i) : v8_load(w->book + i); }
 
 // book_bound returns the sum over books of the largest magnitude of a number: NaN or infinity if there is one.
 static float book_bound(const weight *w, int64_t n) {
@@ -149,15 +126,8 @@ INL void tile16(const weight *w, int32_t tile, int32_t col, int32_t cols, uint8_
 	uint16_t off[AQ_LOOKUPS * AQ_TILE] __attribute__((aligned(64)));
 	const uint8_t *book = (const uint8_t *)w->book_i;
 	const int64_t book_bytes = ((int64_t)2 << w->info.bits) * g;
-	const int64_t tile_bytes = (int64_t)w->block * K * AQ_TILE, next = w->tiles * tile_bytes;
 	for (int32_t j = col / g; j < (col + cols) / g;) {
-		const int32_t b = j / w->block, end = min_i32((col + cols) / g, (b + 1) * w->block);
-		const uint8_t *codes = w->data + ((int64_t)b * w->tiles + tile) * tile_bytes + (int64_t)(j - b * w->block) * K * AQ_TILE;
-		const int32_t lookups = (end - j) * K;
-		offsets8(codes, lookups, 2 * g, off);
-		for (int32_t q = 0; q < lookups; q++) {
-			_mm_prefetch((const char *)codes + next + q * AQ_TILE, _MM_HINT_T0);
-		}
+		const int32_t end = offsets_of(w, tile, j, (col + cols) / g, K, g, off);
 		for (const uint16_t *o = off; j < end; j++, o += K * AQ_TILE) {
 			for (int32_t s = 0; s < g; s += 8, panel += 16 * AQ_TILE) {
 #pragma GCC unroll 4

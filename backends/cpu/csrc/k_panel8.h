@@ -116,16 +116,9 @@ INL void tile8(const weight *w, int32_t tile, int32_t col, int32_t cols, const r
 	uint16_t off[AQ_LOOKUPS * AQ_TILE] __attribute__((aligned(64)));
 	const uint8_t *book = (const uint8_t *)w->book_i;
 	const int64_t book_bytes = ((int64_t)2 << w->info.bits) * g;
-	const int64_t tile_bytes = (int64_t)w->block * K * AQ_TILE, next = w->tiles * tile_bytes;
 	const __m128i bias = _mm_set1_epi8(-128);
 	for (int32_t j = col / g; j < (col + cols) / g;) {
-		const int32_t b = j / w->block, end = min_i32((col + cols) / g, (b + 1) * w->block);
-		const uint8_t *codes = w->data + ((int64_t)b * w->tiles + tile) * tile_bytes + (int64_t)(j - b * w->block) * K * AQ_TILE;
-		const int32_t lookups = (end - j) * K;
-		offsets8(codes, lookups, 2 * g, off);
-		for (int32_t q = 0; q < lookups; q++) {
-			_mm_prefetch((const char *)codes + next + q * AQ_TILE, _MM_HINT_T0);
-		}
+		const int32_t end = offsets_of(w, tile, j, (col + cols) / g, K, g, off);
 		for (const uint16_t *o = off; j < end; j++, o += K * AQ_TILE) {
 			for (int32_t s = 0; s < g; s += 8, panel += 8 * AQ_TILE) {
 #pragma GCC unroll 16

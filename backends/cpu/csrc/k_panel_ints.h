@@ -7,6 +7,32 @@
 //
 // Sums of AQ_BYTES_COLS columns are exact integers, then floats. AVX2 has words only, whose products vpmaddwd adds in pairs.
 
+// ---- rounding -------------------------------------------------------------------------------------------------------
+
+// magnitude_bits returns the magnitudes of eight numbers as bits, in whose order NaN is larger than every number.
+INL __m256i magnitude_bits(__m256 v) { return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MAX)); }
+
+// largest_of returns the largest of eight such magnitudes.
+INL float largest_of(__m256i bits) {
+	uint32_t lanes[8], most = 0;
+	float top;
+	_mm256_storeu_si256((__m256i *)(void *)lanes, bits);
+	for (int32_t i = 0; i < 8; i++) {
+		most = lanes[i] > most ? lanes[i] : most;
+	}
+	memcpy(&top, &most, 4);
+	return top;
+}
+
+// words_of rounds eight numbers times scale.
+INL __m128i words_of(__m256 v, __m256 scale) {
+	const __m256i r = _mm256_cvtps_epi32(_mm256_mul_ps(v, scale));
+	return _mm_packs_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+}
+
+// book_eight returns eight numbers of the codebooks.
+INL v8 book_eight(const weight *w, int64_t i) { return w->book16 ? v8_f16(w->book16 + i) : v8_load(w->book + i); }
+
 // ---- decoding -------------------------------------------------------------------------------------------------------
 
 // offsets8 sets off[lookup][byte] to the byte offsets of the entries that a run of codes names.
@@ -27,6 +53,18 @@ INL void offsets8(const uint8_t *codes, int32_t lookups, int32_t entry, uint16_t
 		_mm256_store_si256((__m256i *)(void *)(off + q), _mm256_mullo_epi16(c, bytes));
 	}
 #endif
+}
+
+// offsets_of sets off for groups [j, last) of a tile up to the end of j's block, which it returns, and prefetches the next block.
+INL int32_t offsets_of(const weight *w, int32_t tile, int32_t j, int32_t last, const int32_t K, const int32_t g, uint16_t *off) {
+	const int64_t tile_bytes = (int64_t)w->block * K * AQ_TILE, next = w->tiles * tile_bytes;
+	const int32_t b = j / w->block, end = min_i32(last, (b + 1) * w->block), lookups = (end - j) * K;
+	const uint8_t *codes = w->data + ((int64_t)b * w->tiles + tile) * tile_bytes + (int64_t)(j - b * w->block) * K * AQ_TILE;
+	offsets8(codes, lookups, 2 * g, off);
+	for (int32_t q = 0; q < lookups; q++) {
+		_mm_prefetch((const char *)codes + next + q * AQ_TILE, _MM_HINT_T0);
+	}
+	return end;
 }
 
 // entries8 adds the K entries of a row's group; at is the row's place in the offsets.

@@ -16,9 +16,9 @@
 
 #include "k_token_tables.h"
 
-#include "k_codes8_avx2.h"
-
 #include "k_panel_ints.h"
+
+#include "k_codes8_avx2.h"
 
 #include "k_panel16.h"
 
