@@ -193,14 +193,15 @@ typedef struct kernels {
 	const char *name;
 	bool interleaved;  // order of the rows in a tile: byte 4i+j holds row 16j+i, not row b at byte b
 	bool book16;       // decodes F16 codebooks quickly
-	bool fast_pairs;   // tables_fast multiplies pairs of int16: it reads book_pairs, not book_t
+	bool pairs;        // precisions other than exact multiply pairs of int16, of book_pairs ...
+	bool fast_pairs;   // ... and fast never needs book_t
 	// Fast arithmetic that auto precision takes, because it was shown to keep perplexity: see backends/RATIONALE.md.
-	bool auto_tables, auto_tokens;
+	bool auto_tokens;
 	int64_t table_bytes;
 	// Estimated cycles, for the choice between tables and panels: of a lookup and of a table entry for each input of a
-	// group, exact and fast; the same for four and for eight lanes; of decoding one code of eight inputs; of a
+	// group, by AQ_PRECISION_*; the same for four and for eight lanes; of decoding one code of eight inputs; of a
 	// multiply-add.
-	float cost_lookup[2], cost_entry[2], cost_lanes[2], cost_lanes_entry[2], cost_decode, cost_fma;
+	float cost_lookup[3], cost_entry[3], cost_lanes[2], cost_lanes_entry[2], cost_decode, cost_fma;
 
 	void (*to_f32)(float *dst, const void *src, int32_t type, int64_t n);
 	void (*norm)(float *out, const float *in, const float *gain, const float *bias, int32_t width, int32_t type,
@@ -217,10 +218,9 @@ typedef struct kernels {
 		int32_t pad, int32_t type);
 	void (*attention)(const attn_args *a);
 	void (*merge)(float *max, float *sum, float *acc, float max2, float sum2, const float *acc2, int32_t n);
-	void (*tables)(const table_args *a);      // exact; NULL: the level has none
-	void (*tables_fast)(const table_args *a); // NULL: as exact
+	void (*tables[3])(const table_args *a); // by AQ_PRECISION_*; NULL: the level has none
 	void (*tables_lanes)(const table_args *a); // exact, up to 8 tokens at once; reads book_t
-	const char *tables_name, *tables_fast_name;
+	const char *tables_name[3];
 	// Tables over tokens, exact and, if the level has them, fast. Cycles of a lookup of a row, and of a table entry for
 	// each input of a group, for a whole step of tokens.
 	void (*tokens)(const tokens_args *a);
@@ -457,7 +457,6 @@ void pad_row(float *to, const float *from, int64_t cols);
 int64_t product_partials(const program *p, const weight *w, int32_t tokens);
 int32_t product_panel_cols(const weight *w);
 int64_t product_workspace(const program *p, const weight *w); // bytes, besides panels of fp32
-bool fast_tables(const program *p); // of one token
 bool bytes_weight(const program *p, const weight *w);
 bool words_weight(const program *p, const weight *w);
 int64_t linear_partials(const program *p, const aq_op *op);

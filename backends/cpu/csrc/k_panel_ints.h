@@ -7,29 +7,6 @@
 //
 // Sums of AQ_BYTES_COLS columns are exact integers, then floats. AVX2 has words only, whose products vpmaddwd adds in pairs.
 
-// ---- rounding -------------------------------------------------------------------------------------------------------
-
-// magnitude_bits returns the magnitudes of eight numbers as bits, in whose order NaN is larger than every number.
-INL __m256i magnitude_bits(__m256 v) { return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MAX)); }
-
-// largest_of returns the largest of eight such magnitudes.
-INL float largest_of(__m256i bits) {
-	uint32_t lanes[8], most = 0;
-	float top;
-	_mm256_storeu_si256((__m256i *)(void *)lanes, bits);
-	for (int32_t i = 0; i < 8; i++) {
-		most = lanes[i] > most ? lanes[i] : most;
-	}
-	memcpy(&top, &most, 4);
-	return top;
-}
-
-// words_of rounds eight numbers times scale.
-INL __m128i words_of(__m256 v, __m256 scale) {
-	const __m256i r = _mm256_cvtps_epi32(_mm256_mul_ps(v, scale));
-	return _mm_packs_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
-}
-
 // book_eight returns eight numbers of the codebooks.
 INL v8 book_eight(const weight *w, int64_t i) { return w->book16 ? v8_f16(w->book16 + i) : v8_load(w->book + i); }
 

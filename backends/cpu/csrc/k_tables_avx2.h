@@ -3,9 +3,11 @@
 // For a block of groups the table of (group j, book k) holds <x_j, entry e> for all 256 entries e.
 //
 //   exact   tables of fp32 in the L1 cache; a row's sum is one load and add a code. vpgatherdps, int32 tables in general
-//           registers and wider tiles were all slower (docs/performance.md); the loop is bound by its loads. It is in
-//           assembly because gcc does not use the high byte registers and spends a third more instructions.
-//   fast    the same tables rounded to bytes, with one scale for the block, and looked up by vpshufb, which takes 16
+//           registers, alone or for some of the rows, and wider tiles were all slower (docs/performance.md); the loop is
+//           bound by its loads. It is in assembly because gcc does not use the high byte registers and spends a third more
+//           instructions.
+//   auto    the same, but tables are sums of products of int16, two thirds of the work. Errors near 1e-4.
+//   fast    those tables rounded to bytes, with one scale for the block, and looked up by vpshufb, which takes 16
 //           entries: eight times a pair of them (bit 7 of a code chooses, as vpshufb does), then a tree of blends by bits
 //           4 to 6. Byte sums are kept as in k_tables_avx512.h: all += r, hi += r >> 8. Errors near 1.1e-2.
 
@@ -79,6 +81,71 @@ static void look_up_tile(const uint8_t *codes, const float *tables, int32_t look
 }
 
 #include "k_tables_fp32.h"
+
+// ---- auto -----------------------------------------------------------------------------------------------------------
+
+// build_two sets the tables of one book for two groups: t[i] from `pairs` pairs of inputs x[i], in floats of unit. Four
+// pairs stay in registers.
+INL void build_two(const int32_t *book, const int32_t *const x[2], float *const t[2], const int32_t pairs, const bool four,
+	float unit) {
+	const __m256 scale = _mm256_set1_ps(unit);
+	const int32_t vectors = four ? 1 : 2;
+	__m256i in[2][4];
+#pragma GCC unroll 8
+	for (int32_t i = 0; four && i < 8; i++) {
+		in[i / 4][i % 4] = _mm256_set1_epi32(x[i / 4][i % 4]);
+		__asm__("" : "+x"(in[i / 4][i % 4]));
+	}
+	for (int32_t e = 0; e < AQ_ENTRIES; e += 8 * vectors) {
+		__m256i s[2][2];
+#pragma GCC unroll 2
+		for (int32_t v = 0; v < vectors; v++) {
+			s[0][v] = s[1][v] = _mm256_setzero_si256();
+		}
+#pragma GCC unroll 4
+		for (int32_t j = 0; j < pairs; j++) {
+#pragma GCC unroll 2
+			for (int32_t v = 0; v < vectors; v++) {
+				__m256i row = _mm256_load_si256((const __m256i *)(const void *)(book + j * AQ_ENTRIES + e + 8 * v));
+				__asm__("" : "+x"(row));
+#pragma GCC unroll 2
+				for (int32_t i = 0; i < 2; i++) {
+					const __m256i u = four ? in[i][j] : _mm256_set1_epi32(x[i][j]);
+					s[i][v] = _mm256_add_epi32(s[i][v], _mm256_madd_epi16(u, row));
+				}
+			}
+		}
+#pragma GCC unroll 2
+		for (int32_t v = 0; v < vectors; v++) {
+			_mm256_store_ps(t[0] + e + 8 * v, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[0][v])));
+			_mm256_store_ps(t[1] + e + 8 * v, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[1][v])));
+		}
+	}
+}
+
+// build_tables_int16 sets the tables of a block as build_tables does.
+static void build_tables_int16(const weight *w, const float *x, float *tables) {
+	const int32_t g = w->info.in_group, K = w->info.books, pairs = (g + 1) / 2;
+	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64)));
+	const float unit = pairs_unit(w, x);
+	for (int32_t k = 0; k < K; k++) {
+		const int32_t *book = w->book_pairs + (int64_t)k * pairs * AQ_ENTRIES;
+		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
+		for (int32_t j = 0; j < w->block; j += 2) {
+			const int32_t next = min_i32(j + 1, w->block - 1); // the last group of a block may be built twice
+			const int32_t *const all = (const int32_t *)(const void *)rounded;
+			const int32_t *const from[2] = {all + j * pairs, all + next * pairs};
+			float *const to[2] = {tables + (j * K + k) * AQ_ENTRIES, tables + (next * K + k) * AQ_ENTRIES};
+			if (pairs == 4) {
+				build_two(book, from, to, 4, true, unit);
+			} else {
+				build_two(book, from, to, pairs, false, unit);
+			}
+		}
+	}
+}
+
+static void tables_int16(const table_args *a) { add_blocks(a, build_tables_int16); }
 
 // ---- fast -----------------------------------------------------------------------------------------------------------
 
@@ -163,7 +230,7 @@ static void tables_8bit(const table_args *a) {
 	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
 	for (int32_t b = a->block; b < a->block_end; b++) {
 		for (int32_t t = 0; t < a->tokens; t++) {
-			build_tables(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
+			build_tables_int16(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
 			const float unit = round_tables(tables, lookups * AQ_ENTRIES, bytes);
 			const uint8_t *codes = w->data + (int64_t)b * padded * lookups;
 			float *y = a->y + t * padded;

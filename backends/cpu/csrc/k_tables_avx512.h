@@ -22,32 +22,6 @@
 
 enum { PREFETCH_BYTES = 8192 };
 
-// bound_of returns the largest |x_j| of the groups of a block, in a way that neither overflows nor underflows where
-// the result would not; NaN if there is one.
-static float bound_of(const float *x, int32_t groups, int32_t g, float *largest) {
-	float top = 0;
-	for (int32_t i = 0; i < groups * g; i++) {
-		const float v = fabsf(x[i]);
-		top = v <= top ? top : v; // NaN wins
-	}
-	*largest = top;
-	if (!(top > 1e-30f && top < INFINITY)) {
-		return top > 0 && top <= 1e-30f ? 0 : top;
-	}
-	const float inv = 1 / top;
-	float most = 0;
-	for (int32_t j = 0; j < groups; j++, x += g) {
-		vf sum = v_zero();
-		for (int32_t i = 0; i < g; i += VW) {
-			const vf v = v_mul(v_set1(inv), i + VW <= g ? v_load(x + i) : v_loadn(x + i, g - i));
-			sum = v_fma(v, v, sum);
-		}
-		const float s = sum4(v_fold(sum));
-		most = s > most ? s : most;
-	}
-	return top * sqrtf(most);
-}
-
 // once and once_ps keep the compiler from loading the same vector again for every use.
 INL __m512i once(__m512i c) {
 	__asm__("" : "+v"(c));
@@ -195,40 +169,13 @@ INL void build_four_words(const int32_t *book, const int32_t *const x[4], uint8_
 	}
 }
 
-// round_inputs sets (block, pairs) pairs of int16: the inputs times scale.
-INL void round_inputs(const float *x, int32_t groups, int32_t g, float scale, int16_t *out) {
-	const __m512 s = _mm512_set1_ps(scale);
-	if (g % 2 == 0) {
-		for (int32_t i = 0; i < groups * g; i += 16) {
-			const __m512 v = i + 16 <= groups * g ? v_load(x + i) : v_loadn(x + i, groups * g - i);
-			_mm256_storeu_si256((__m256i *)(void *)(out + i), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(s, v))));
-		}
-		return;
-	}
-	for (int32_t j = 0; j < groups; j++, x += g, out += g + 1) {
-		for (int32_t i = 0; i < g; i++) {
-			out[i] = (int16_t)_mm_cvtss_si32(_mm_set_ss(x[i] * scale));
-		}
-		out[g] = 0;
-	}
-}
-
 // build_words sets the tables of a block, [group][book][2][256], and returns the value of one integer unit.
 static float build_words(const weight *w, const float *x, uint8_t *tables) {
 	const int32_t g = w->info.in_group, K = w->info.books, pairs = (g + 1) / 2;
 	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64)));
-	float norm = 0, step = 0, top = 0;
+	const float unit = pairs_unit(w, x);
 	for (int32_t k = 0; k < K; k++) {
-		norm = w->book_norm[k] <= norm ? norm : w->book_norm[k];
-		step = w->book_step[k] <= step ? step : w->book_step[k];
-	}
-	const float bound = bound_of(x, w->block, g, &top) * norm;
-	// The value of 1 in a sum: no sum may leave 30 bits, no input 15.
-	float unit = bound / 1.07e9f;
-	unit = step * top / 32700 <= unit ? unit : step * top / 32700;
-	const bool flat = !(unit > 1e-37f && unit < INFINITY); // all zero, or broken: the unit carries a NaN
-	for (int32_t k = 0; k < K; k++) {
-		round_inputs(x, w->block, g, flat ? 0 : w->book_step[k] / unit, rounded);
+		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
 		for (int32_t j = 0; j < w->block; j += 4) {
 			const int32_t *from[4];
 			uint8_t *to[4];

@@ -19,7 +19,8 @@ static void build_tables(const weight *w, const float *x, float *tables) {
 	}
 }
 
-static void tables_fp32(const table_args *a) {
+// add_blocks sets y from the tables that build sets for each block and token.
+INL void add_blocks(const table_args *a, void (*build)(const weight *w, const float *x, float *tables)) {
 	const weight *w = a->w;
 	const int32_t lookups = w->block * w->info.books;
 	const int64_t padded = (int64_t)w->tiles * AQ_TILE;
@@ -27,7 +28,7 @@ static void tables_fp32(const table_args *a) {
 	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
 	for (int32_t b = a->block; b < a->block_end; b++) {
 		for (int32_t t = 0; t < a->tokens; t++) {
-			build_tables(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
+			build(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
 			const uint8_t *codes = w->data + (int64_t)b * w->tiles * lookups * AQ_TILE;
 			for (int32_t i = 0; i < w->tiles; i++, codes += lookups * AQ_TILE) {
 				for (int32_t line = 0; line < lookups; line++) {
@@ -38,3 +39,5 @@ static void tables_fp32(const table_args *a) {
 		}
 	}
 }
+
+static void tables_fp32(const table_args *a) { add_blocks(a, build_tables); }

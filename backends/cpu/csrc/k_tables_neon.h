@@ -72,6 +72,6 @@ static void look_up_tile(const uint8_t *codes, const float *tables, int32_t look
 // What the levels of arm64 share. Costs: instruction counts for Cortex-A76, which has four slots, two loads and two
 // multiply-adds a cycle.
 #define NEON_KERNELS                                                                                                  \
-	.book16 = true, .codes = codes_product, .table_bytes = AQ_MAX_BOOKS * AQ_ENTRIES * 4, .cost_lookup = {0.8f, 0.8f},        \
-	.cost_entry = {0.14f, 0.14f}, .cost_decode = 2.2f, .cost_fma = 0.13f, .tables = tables_fp32, .tables_name = "fp32",        \
-	COMMON_KERNELS
+	.book16 = true, .codes = codes_product, .table_bytes = AQ_MAX_BOOKS * AQ_ENTRIES * 4,                              \
+	.cost_lookup = {0.8f, 0.8f, 0.8f}, .cost_entry = {0.14f, 0.14f, 0.14f}, .cost_decode = 2.2f, .cost_fma = 0.13f,     \
+	.tables = {tables_fp32, tables_fp32, tables_fp32}, .tables_name = {"fp32", "fp32", "fp32"}, COMMON_KERNELS

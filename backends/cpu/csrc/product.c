@@ -45,19 +45,17 @@ int32_t product_panel_cols(const weight *w) {
 // ---- choices ----------------------------------------------------------------------------------------------------------
 
 // These follow from the layout, not from the books, whose memory does not exist yet when programs are laid out.
-static bool has_tables(const program *p, const weight *w) { return w->layout == LAYOUT_TILES && p->k->tables; }
+static bool has_tables(const program *p, const weight *w) { return w->layout == LAYOUT_TILES && p->k->tables[AQ_PRECISION_EXACT]; }
 
 static bool takes(const program *p, bool in_auto) {
 	return p->args.precision == AQ_PRECISION_FAST || (p->args.precision == AQ_PRECISION_AUTO && in_auto);
 }
 
-bool fast_tables(const program *p) { return p->k->tables_fast && takes(p, p->k->auto_tables); }
-
 // table_cycles estimates tables of one token.
 static double table_cycles(const program *p, const weight *w) {
 	const double lookups = (double)w->groups * w->info.books;
-	return lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lookup[fast_tables(p)] +
-		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_entry[fast_tables(p)]);
+	return lookups * ((double)w->tiles * AQ_TILE * p->k->cost_lookup[p->args.precision] +
+		(double)AQ_ENTRIES * w->info.in_group * p->k->cost_entry[p->args.precision]);
 }
 
 // lanes_of returns the tokens in an entry of a table of tables_lanes.
@@ -73,7 +71,7 @@ static double lanes_cycles(const program *p, const weight *w, int32_t tokens) {
 
 // table_lanes returns the tokens in an entry if tables over tokens are the cheaper ones, else 0.
 static int32_t table_lanes(const program *p, const weight *w, int32_t tokens) {
-	return tokens > 1 && p->k->tables_lanes && !(fast_tables(p) && p->k->fast_pairs) &&
+	return tokens > 1 && p->k->tables_lanes && !(p->args.precision != AQ_PRECISION_EXACT && p->k->fast_pairs) &&
 			lanes_cycles(p, w, tokens) < tokens * table_cycles(p, w)
 		? lanes_of(tokens)
 		: 0;
@@ -186,7 +184,8 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		}
 	}
 	// book_t is absent where the fast precision has other books.
-	if (method == METHOD_PANEL && w->book_t && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < least) {
+	if ((method == METHOD_PANEL || fast_tokens(p, tokens)) && w->book_t && p->k->tokens && tokens > 1 &&
+		tokens_cycles(p, w, tokens) < least) {
 		method = METHOD_TOKENS;
 		least = tokens_cycles(p, w, tokens);
 	}
@@ -308,10 +307,8 @@ static void table_unit(program *p, const product *o, int32_t unit, worker *worke
 			p->k->tables_lanes(&a);
 			a.y += padded * o->lanes;
 		}
-	} else if (fast_tables(p)) {
-		p->k->tables_fast(&a);
 	} else {
-		p->k->tables(&a);
+		p->k->tables[p->args.precision](&a);
 	}
 }
 

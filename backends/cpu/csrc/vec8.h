@@ -4,6 +4,11 @@ typedef __m256 v8;
 
 INL v8 v8_zero(void) { return _mm256_setzero_ps(); }
 INL v8 v8_load(const float *p) { return _mm256_loadu_ps(p); }
+#if VW == 16
+INL v8 v8_loadn(const float *p, int32_t n) { return _mm256_maskz_loadu_ps((__mmask8)first_lanes(n), p); }
+#else
+INL v8 v8_loadn(const float *p, int32_t n) { return v_loadn(p, n); }
+#endif
 INL v8 v8_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)); }
 INL v8 v8_add(v8 a, v8 b) { return _mm256_add_ps(a, b); }
 INL v8 v8_fma(v8 a, v8 b, v8 c) { return _mm256_fmadd_ps(a, b, c); }

@@ -43,12 +43,12 @@ static void layout_aqlm(const program *p, weight *w, arena *a) {
 		w->block = min_i32(max_i32(1, AQ_LOOKUPS / i->books), w->groups);
 		w->blocks = (w->groups + w->block - 1) / w->block;
 		w->data = arena_take(a, (int64_t)w->blocks * w->tiles, (int64_t)w->block * i->books * AQ_TILE);
-		if (p->k->tables) {
-			if (p->k->fast_pairs && fast_tables(p)) {
+		if (p->k->tables[AQ_PRECISION_EXACT]) {
+			if (p->k->pairs && p->args.precision != AQ_PRECISION_EXACT) {
 				w->book_pairs = arena_take(a, (int64_t)i->books * ((i->in_group + 1) / 2), AQ_ENTRIES * 4);
 				w->book_step = arena_take(a, i->books, 4);
 			}
-			if (!w->book_pairs || p->args.precision == AQ_PRECISION_AUTO) { // many tokens are exact there
+			if (!(p->k->fast_pairs && p->args.precision == AQ_PRECISION_FAST)) {
 				w->book_t = arena_take(a, (int64_t)i->books * i->in_group, AQ_ENTRIES * 4);
 			}
 			w->book_norm = arena_take(a, i->books, 4);
@@ -322,7 +322,7 @@ void weight_kernel_name(const program *p, const weight *w, char *name) {
 		}
 		if (w->book_norm) {
 			put(&t, " tables ");
-			put(&t, fast_tables(p) ? p->k->tables_fast_name : p->k->tables_name);
+			put(&t, p->k->tables_name[p->args.precision]);
 		} else {
 			put(&t, p->k->codes && codes_direct(w) ? " codes" : " panel");
 			put(&t, w->book_8 ? " bytes" : w->book16 ? " f16" : " fp32");
