@@ -7,11 +7,17 @@
 //           bound by its loads. It is in assembly because gcc does not use the high byte registers and spends a third more
 //           instructions.
 //   auto    the same, but tables are sums of products of int16, two thirds of the work. Errors near 1e-4.
-//   fast    those tables rounded to bytes, with one scale for the block, and looked up by vpshufb, which takes 16
+//   fast    such tables rounded to bytes, with one scale for the block, and looked up by vpshufb, which takes 16
 //           entries: eight times a pair of them (bit 7 of a code chooses, as vpshufb does), then a tree of blends by bits
 //           4 to 6. Byte sums are kept as in k_tables_avx512.h: all += r, hi += r >> 8. Errors near 1.1e-2.
 
-INL __m256 once(__m256 v) { // keeps the compiler from loading v again for every use
+// once and once_ps keep the compiler from loading the same vector again for every use.
+INL __m256i once(__m256i v) {
+	__asm__("" : "+x"(v));
+	return v;
+}
+
+INL __m256 once_ps(__m256 v) {
 	__asm__("" : "+x"(v));
 	return v;
 }
@@ -27,7 +33,7 @@ INL void build_four(const float *book_t, const float *const x[4], float *const t
 		}
 		for (int32_t j = 0; j < g; j++) {
 			const float *row = book_t + j * AQ_ENTRIES + e;
-			const __m256 r0 = once(_mm256_load_ps(row)), r1 = once(_mm256_load_ps(row + 8));
+			const __m256 r0 = once_ps(_mm256_load_ps(row)), r1 = once_ps(_mm256_load_ps(row + 8));
 #pragma GCC unroll 4
 			for (int32_t i = 0; i < 4; i++) {
 				const __m256 u = _mm256_broadcast_ss(x[i] + j);
@@ -84,42 +90,46 @@ static void look_up_tile(const uint8_t *codes, const float *tables, int32_t look
 
 // ---- auto -----------------------------------------------------------------------------------------------------------
 
-// build_two sets the tables of one book for two groups: t[i] from `pairs` pairs of inputs x[i], in floats of unit. Four
-// pairs stay in registers.
-INL void build_two(const int32_t *book, const int32_t *const x[2], float *const t[2], const int32_t pairs, const bool four,
-	float unit) {
-	const __m256 scale = _mm256_set1_ps(unit);
-	const int32_t vectors = four ? 1 : 2;
-	__m256i in[2][4];
+// The inputs of two groups, as pairs. Four pairs stay in registers; more (or fewer) come from memory.
+typedef struct two_inputs {
+	const int32_t *pairs[2];
+	__m256i four[2][4];
+} two_inputs;
+
+// two_inputs_of returns those of groups j and, unless it is the last of `groups`, j + 1.
+INL two_inputs two_inputs_of(const int16_t *rounded, int32_t j, int32_t groups, const int32_t pairs, const bool four) {
+	const int32_t *x = (const int32_t *)(const void *)rounded;
+	two_inputs in = {.pairs = {x + j * pairs, x + min_i32(j + 1, groups - 1) * pairs}};
 #pragma GCC unroll 8
 	for (int32_t i = 0; four && i < 8; i++) {
-		in[i / 4][i % 4] = _mm256_set1_epi32(x[i / 4][i % 4]);
-		__asm__("" : "+x"(in[i / 4][i % 4]));
+		in.four[i / 4][i % 4] = once(_mm256_set1_epi32(in.pairs[i / 4][i % 4]));
 	}
-	for (int32_t e = 0; e < AQ_ENTRIES; e += 8 * vectors) {
-		__m256i s[2][2];
-#pragma GCC unroll 2
-		for (int32_t v = 0; v < vectors; v++) {
-			s[0][v] = s[1][v] = _mm256_setzero_si256();
-		}
+	return in;
+}
+
+// two_sums sets s[group] to start and the sums of products of the eight entries from e on.
+INL void two_sums(const int32_t *book, int32_t e, const two_inputs *in, const int32_t pairs, const bool four, __m256i start,
+	__m256i s[2]) {
+	s[0] = s[1] = start;
 #pragma GCC unroll 4
-		for (int32_t j = 0; j < pairs; j++) {
+	for (int32_t j = 0; j < pairs; j++) {
+		const __m256i row = once(_mm256_load_si256((const __m256i *)(const void *)(book + j * AQ_ENTRIES + e)));
 #pragma GCC unroll 2
-			for (int32_t v = 0; v < vectors; v++) {
-				__m256i row = _mm256_load_si256((const __m256i *)(const void *)(book + j * AQ_ENTRIES + e + 8 * v));
-				__asm__("" : "+x"(row));
-#pragma GCC unroll 2
-				for (int32_t i = 0; i < 2; i++) {
-					const __m256i u = four ? in[i][j] : _mm256_set1_epi32(x[i][j]);
-					s[i][v] = _mm256_add_epi32(s[i][v], _mm256_madd_epi16(u, row));
-				}
-			}
+		for (int32_t i = 0; i < 2; i++) {
+			const __m256i u = four ? in->four[i][j] : _mm256_set1_epi32(in->pairs[i][j]);
+			s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(u, row));
 		}
-#pragma GCC unroll 2
-		for (int32_t v = 0; v < vectors; v++) {
-			_mm256_store_ps(t[0] + e + 8 * v, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[0][v])));
-			_mm256_store_ps(t[1] + e + 8 * v, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[1][v])));
-		}
+	}
+}
+
+// build_two sets the tables of one book for two groups in floats of unit.
+INL void build_two(const int32_t *book, two_inputs in, float *const t[2], const int32_t pairs, const bool four, float unit) {
+	const __m256 scale = _mm256_set1_ps(unit);
+	for (int32_t e = 0; e < AQ_ENTRIES; e += 8) {
+		__m256i s[2];
+		two_sums(book, e, &in, pairs, four, _mm256_setzero_si256(), s);
+		_mm256_store_ps(t[0] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[0])));
+		_mm256_store_ps(t[1] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[1])));
 	}
 }
 
@@ -131,15 +141,12 @@ static void build_tables_int16(const weight *w, const float *x, float *tables) {
 	for (int32_t k = 0; k < K; k++) {
 		const int32_t *book = w->book_pairs + (int64_t)k * pairs * AQ_ENTRIES;
 		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
-		for (int32_t j = 0; j < w->block; j += 2) {
-			const int32_t next = min_i32(j + 1, w->block - 1); // the last group of a block may be built twice
-			const int32_t *const all = (const int32_t *)(const void *)rounded;
-			const int32_t *const from[2] = {all + j * pairs, all + next * pairs};
-			float *const to[2] = {tables + (j * K + k) * AQ_ENTRIES, tables + (next * K + k) * AQ_ENTRIES};
+		for (int32_t j = 0; j < w->block; j += 2) { // the last group of a block may be built twice
+			float *const to[2] = {tables + (j * K + k) * AQ_ENTRIES, tables + (min_i32(j + 1, w->block - 1) * K + k) * AQ_ENTRIES};
 			if (pairs == 4) {
-				build_two(book, from, to, 4, true, unit);
+				build_two(book, two_inputs_of(rounded, j, w->block, 4, true), to, 4, true, unit);
 			} else {
-				build_two(book, from, to, pairs, false, unit);
+				build_two(book, two_inputs_of(rounded, j, w->block, pairs, false), to, pairs, false, unit);
 			}
 		}
 	}
@@ -149,34 +156,57 @@ static void tables_int16(const table_args *a) { add_blocks(a, build_tables_int16
 
 // ---- fast -----------------------------------------------------------------------------------------------------------
 
-// round_tables rounds n table entries (a multiple of 32) to biased bytes and returns the value of one. NaN and
-// infinities make it NaN or infinite.
-static float round_tables(const float *tables, int32_t n, uint8_t *out) {
-	const __m256 sign = _mm256_set1_ps(-0.0f);
-	__m256i most[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()}; // as bits: NaN is larger than every number
-	for (int32_t i = 0; i < n; i += 16) {
-		most[0] = _mm256_max_epi32(most[0], _mm256_castps_si256(_mm256_andnot_ps(sign, _mm256_load_ps(tables + i))));
-		most[1] = _mm256_max_epi32(most[1], _mm256_castps_si256(_mm256_andnot_ps(sign, _mm256_load_ps(tables + i + 8))));
-	}
-	int32_t bits[8], top_bits = 0;
-	_mm256_storeu_si256((__m256i *)(void *)bits, _mm256_max_epi32(most[0], most[1]));
-	for (int32_t i = 0; i < 8; i++) {
-		top_bits = max_i32(top_bits, bits[i]);
-	}
-	float top;
-	memcpy(&top, &top_bits, 4);
-	const __m256 scale = _mm256_set1_ps(top > 1e-30f && top < INFINITY ? 127 / top : 0);
-	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), bias = _mm256_set1_epi8(-128);
-	for (int32_t i = 0; i < n; i += 32) {
-		__m256i v[4];
-#pragma GCC unroll 4
-		for (int32_t j = 0; j < 4; j++) {
-			v[j] = _mm256_cvtps_epi32(_mm256_mul_ps(scale, _mm256_load_ps(tables + i + 8 * j)));
+// build_two_words sets the tables of one book for two groups: the high halves of the sums, in 32s of an order that
+// packing to bytes makes natural. It returns the largest magnitudes.
+INL __m256i build_two_words(const int32_t *book, two_inputs in, int16_t *const t[2], const int32_t pairs, const bool four) {
+	const __m256i half = _mm256_set1_epi32(1 << 14);
+	__m256i most = _mm256_setzero_si256();
+	for (int32_t e = 0; e < AQ_ENTRIES; e += 16) {
+		__m256i s[2], n[2];
+		two_sums(book, e, &in, pairs, four, half, s);
+		s[0] = once(_mm256_srai_epi32(s[0], 15)); // registers do not hold more
+		s[1] = once(_mm256_srai_epi32(s[1], 15));
+		two_sums(book, e + 8, &in, pairs, four, half, n);
+#pragma GCC unroll 2
+		for (int32_t i = 0; i < 2; i++) {
+			const __m256i v = _mm256_packs_epi32(s[i], _mm256_srai_epi32(n[i], 15));
+			most = _mm256_max_epi16(most, _mm256_abs_epi16(v));
+			_mm256_store_si256((__m256i *)(void *)(t[i] + e), v);
 		}
-		const __m256i s = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
-		_mm256_store_si256((__m256i *)(void *)(out + i), _mm256_xor_si256(bias, _mm256_permutevar8x32_epi32(s, order)));
 	}
-	return top / 127;
+	return most;
+}
+
+// build_bytes sets the tables of a block, [group][book][256] biased bytes, by way of words of as many, and returns the value
+// of one. NaN and infinities make it NaN.
+static float build_bytes(const weight *w, const float *x, int16_t *words, uint8_t *tables) {
+	const int32_t g = w->info.in_group, K = w->info.books, pairs = (g + 1) / 2;
+	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64))), lanes[16], top = 0;
+	const float unit = pairs_unit(w, x);
+	__m256i most = _mm256_setzero_si256();
+	for (int32_t k = 0; k < K; k++) {
+		const int32_t *book = w->book_pairs + (int64_t)k * pairs * AQ_ENTRIES;
+		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
+		for (int32_t j = 0; j < w->block; j += 2) { // the last group of a block may be built twice
+			int16_t *const to[2] = {words + (j * K + k) * AQ_ENTRIES, words + (min_i32(j + 1, w->block - 1) * K + k) * AQ_ENTRIES};
+			most = _mm256_max_epi16(most, pairs == 4
+				? build_two_words(book, two_inputs_of(rounded, j, w->block, 4, true), to, 4, true)
+				: build_two_words(book, two_inputs_of(rounded, j, w->block, pairs, false), to, pairs, false));
+		}
+	}
+	_mm256_storeu_si256((__m256i *)(void *)lanes, most);
+	for (int32_t i = 0; i < 16; i++) {
+		top = lanes[i] > top ? lanes[i] : top;
+	}
+	const int32_t factor = min_i32(INT16_MAX, (127 << 15) / max_i32(1, top)); // of 2^15
+	const __m256i scale = _mm256_set1_epi16((int16_t)factor), bias = _mm256_set1_epi8(-128);
+	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	for (int32_t i = 0; i < w->block * K * AQ_ENTRIES; i += 32) {
+		const __m256i *from = (const __m256i *)(const void *)(words + i);
+		const __m256i s = _mm256_packs_epi16(_mm256_mulhrs_epi16(scale, from[0]), _mm256_mulhrs_epi16(scale, from[1]));
+		_mm256_store_si256((__m256i *)(void *)(tables + i), _mm256_xor_si256(bias, _mm256_permutevar8x32_epi32(s, order)));
+	}
+	return unit * ((float)(1 << 30) / (float)factor);
 }
 
 // Tables number h and h + 8 of 16 entries, looked up in ymm n: ymm0 holds the codes, ymm1 the codes with bit 7 turned.
@@ -225,13 +255,13 @@ static void tables_8bit(const table_args *a) {
 	const weight *w = a->w;
 	const int32_t lookups = w->block * w->info.books;
 	const int64_t padded = (int64_t)w->tiles * AQ_TILE;
-	float *tables = a->workspace, copy[AQ_LOOKUPS * 256] __attribute__((aligned(64)));
-	uint8_t *bytes = (uint8_t *)a->workspace + AQ_LOOKUPS * AQ_ENTRIES * 4;
+	float copy[AQ_LOOKUPS * 256] __attribute__((aligned(64)));
+	int16_t *words = a->workspace;
+	uint8_t *bytes = (uint8_t *)(words + AQ_LOOKUPS * AQ_ENTRIES);
 	memset(a->y, 0, (size_t)(a->tokens * padded) * sizeof(float));
 	for (int32_t b = a->block; b < a->block_end; b++) {
 		for (int32_t t = 0; t < a->tokens; t++) {
-			build_tables_int16(w, block_inputs(w, a->x + t * a->ldx, b, copy), tables);
-			const float unit = round_tables(tables, lookups * AQ_ENTRIES, bytes);
+			const float unit = build_bytes(w, block_inputs(w, a->x + t * a->ldx, b, copy), words, bytes);
 			const uint8_t *codes = w->data + (int64_t)b * padded * lookups;
 			float *y = a->y + t * padded;
 			for (int32_t i = 0; i < w->tiles; i++, codes += lookups * AQ_TILE, y += AQ_TILE) {
