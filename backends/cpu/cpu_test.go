@@ -77,7 +77,7 @@ func TestConformance(t *testing.T) {
 func TestThreads(t *testing.T) {
 	levels(t, func(t *testing.T, level string) {
 		var opens []func(t *testing.T) backends.Backend
-		for _, threads := range []int{1, 2, 3, 8} {
+		for _, threads := range []int{1, 2, 3, 7} {
 			opens = append(opens, func(t *testing.T) backends.Backend {
 				return open(t, cpu.Config{Threads: threads, Level: level})
 			})

@@ -18,6 +18,9 @@
 
 enum { TOKEN_FLUSH = 128, TOKEN_INT_FLUSH = 64, TOKEN_LOOKUPS = 4, TOKEN_INT_SLACK = 5 * TOKEN_INT_FLUSH };
 
+// int_flush returns the lookups between two additions to floats: norms bound sums of long groups less tightly.
+INL int32_t int_flush(int32_t g) { return g > 8 ? TOKEN_INT_FLUSH / 2 : TOKEN_INT_FLUSH; }
+
 INL void transpose8(__m256 v[8]) {
 	__m256 a[8], b[8];
 #pragma GCC unroll 4
@@ -222,7 +225,6 @@ static void tokens_fp32(const tokens_args *a) {
 	}
 }
 
-#if VW == 8
 // token_pairs sets the pairs of inputs of a group as token_table_int wants them: x[2j] and x[2j+1] hold inputs 2j and
 // 2j+1 of the even and of the odd tokens. xt (g, 16) holds the even tokens before the odd ones.
 static void token_pairs(const float *xt, const int32_t g, float scale, __m256i *x) {
@@ -236,6 +238,16 @@ static void token_pairs(const float *xt, const int32_t g, float scale, __m256i *
 			x[j + h] = _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa);
 		}
 	}
+}
+
+// add_products adds the products of eight pairs of int16.
+INL __m256i add_products(__m256i sum, __m256i a, __m256i b) {
+#if VW == 16
+	__asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); // gcc copies sums of the intrinsic
+	return sum;
+#else
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+#endif
 }
 
 // token_table_int sets a table of integers for sixteen tokens, the high halves of the sums of products, E entries at a time.
@@ -252,13 +264,13 @@ INL void token_table_int(const int32_t *book, const __m256i *x, int16_t *table, 
 #pragma GCC unroll 2
 			for (int32_t i = 0; i < E; i++) {
 				const __m256i c = _mm256_set1_epi32(book[j * AQ_ENTRIES + p + i]);
-				even[i] = _mm256_add_epi32(even[i], _mm256_madd_epi16(x[2 * j], c));
-				odd[i] = _mm256_add_epi32(odd[i], _mm256_madd_epi16(x[2 * j + 1], c));
+				even[i] = add_products(even[i], x[2 * j], c);
+				odd[i] = add_products(odd[i], x[2 * j + 1], c);
 			}
 		}
 #pragma GCC unroll 2
 		for (int32_t i = 0; i < E; i++) {
-			_mm256_store_si256((__m256i *)(void *)(table + 16 * (p + i)),
+			_mm256_store_si256((__m256i *)(void *)(table + 16 * entry_at(p + i)),
 				_mm256_blend_epi16(_mm256_srli_epi32(even[i], 16), odd[i], 0xaa));
 		}
 	}
@@ -312,7 +324,7 @@ static void flush_ints(__m256i *sums, __m256 *floats, int32_t rows, const float 
 static void tokens_int16(const tokens_args *a) {
 	const weight *w = a->w;
 	const int32_t g = w->info.in_group, K = w->info.books, lookups = w->groups * K, pairs = (g + 1) / 2;
-	const int32_t unit_groups = max_i32(1, TOKEN_INT_FLUSH / K);
+	const int32_t unit_groups = max_i32(1, int_flush(g) / K);
 	int16_t tables[TOKEN_LOOKUPS * AQ_ENTRIES * 16] __attribute__((aligned(64)));
 	float xt[256 * 16] __attribute__((aligned(64))), scale[16], unit[16], step = 0;
 	__m256i x[256];
@@ -362,4 +374,3 @@ static void tokens_int16(const tokens_args *a) {
 	store_tokens(a, floats, 2, 0, true, true);
 	store_tokens(a, floats + 1, 2, 8, true, true);
 }
-#endif

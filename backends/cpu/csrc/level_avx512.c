@@ -34,7 +34,8 @@ static const kernels level = {.name = "avx512", .interleaved = true, .book16 = t
 	.fast_pairs = true, .tables_lanes = tables_lanes, .quantize8 = quantize8,
 	.bytes_book = bytes_book, .panel8 = panel8, .codes8 = codes8_product, .x8_bytes = 1, .bytes_tokens = 8, .bytes_books = 1,
 	.quantize_words = quantize_words, .words_book = words_book, .panel16 = panel16, .cost_decode16 = 1.1f, .cost_madd16 = 0.041f,
-	 .tokens = tokens_fp32, .tokens_step = 8, .cost_tokens_lookup = 1.3f,
-	.cost_tokens_entry = 0.47f, COMMON_KERNELS};
+	.tokens = tokens_fp32, .tokens_fast = tokens_int16, .tokens_step = 8, .tokens_fast_step = 16, .auto_tokens = true,
+	.cost_tokens_lookup = 1.3f, .cost_tokens_entry = 0.47f, .cost_tokens_fast_lookup = 1.3f, .cost_tokens_fast_entry = 0.7f,
+	COMMON_KERNELS};
 
 const kernels *aq_level_avx512(void) { return &level; }
