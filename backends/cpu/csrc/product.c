@@ -22,7 +22,7 @@
 #include "aq.h"
 
 enum { UNIT_BYTES_LEAST = 64 << 10, UNIT_BYTES_MOST = 512 << 10, REDUCE_ROWS = 1024, CHUNK_CYCLES = 20000,
-	QUANTIZE_ROWS = 4, CODES_TOKENS = 4 };
+	QUANTIZE_ROWS = 4, CODES_TOKENS = 4, COMMON_THREADS = 4 };
 
 static int32_t gcd(int32_t a, int32_t b) {
 	while (b) {
@@ -95,23 +95,22 @@ static int32_t tokens_blocks(const program *p, int32_t tokens) {
 	return (tokens + tokens_step(p, tokens) - 1) / tokens_step(p, tokens);
 }
 
-// least_runs is the runs that a weight's rows are cut into to fit the cache. Every run builds the tables again.
-static int32_t least_runs(const weight *w) { return (w->info.rows + AQ_TOKENS_ROWS - 1) / AQ_TOKENS_ROWS; }
-
-// tokens_runs adds some for threads that had nothing to do otherwise. Where rows are cut does not change their sums, so
-// this may depend on the number of threads; the choice of the method may not.
-static int32_t tokens_runs(const program *p, const weight *w, int32_t tokens) {
-	const int32_t blocks = tokens_blocks(p, tokens), threads = pool_threads(p->d->pool);
-	return max_i32(least_runs(w), min_i32(w->info.rows / 1024, (threads + blocks - 1) / blocks));
+// tokens_runs returns the runs that a weight's rows are cut into: as many as fit the cache, and some for threads that had
+// nothing to do otherwise. Every run builds the tables again. Where rows are cut does not change their sums, so this may depend
+// on the number of threads; the choice of the method may not.
+static int32_t tokens_runs(const program *p, const weight *w, int32_t tokens, int32_t threads) {
+	const int32_t blocks = tokens_blocks(p, tokens), least = (w->info.rows + AQ_TOKENS_ROWS - 1) / AQ_TOKENS_ROWS;
+	return max_i32(least, min_i32(w->info.rows / 1024, (threads + blocks - 1) / blocks));
 }
 
+// tokens_cycles estimates tables over tokens with the runs that a common number of threads needs.
 static double tokens_cycles(const program *p, const weight *w, int32_t tokens) {
 	const kernels *k = p->k;
 	const bool fast = fast_tokens(p, tokens);
 	const double lookup = fast ? k->cost_tokens_fast_lookup : k->cost_tokens_lookup;
 	const double entry = fast ? k->cost_tokens_fast_entry : k->cost_tokens_entry;
-	return (double)tokens_blocks(p, tokens) * w->groups * w->info.books *
-		((double)w->tiles * AQ_TILE * lookup + (double)least_runs(w) * AQ_ENTRIES * w->info.in_group * entry);
+	return (double)tokens_blocks(p, tokens) * w->groups * w->info.books * ((double)w->tiles * AQ_TILE * lookup +
+		(double)tokens_runs(p, w, tokens, COMMON_THREADS) * AQ_ENTRIES * w->info.in_group * entry);
 }
 
 int64_t product_workspace(const program *p, const weight *w) {
@@ -183,9 +182,8 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 			least = cycles;
 		}
 	}
-	// book_t is absent where the fast precision has other books.
-	if ((method == METHOD_PANEL || fast_tokens(p, tokens)) && w->book_t && p->k->tokens && tokens > 1 &&
-		tokens_cycles(p, w, tokens) < least) {
+	const bool fast = fast_tokens(p, tokens), books = fast ? w->book_pairs != NULL : w->book_t != NULL; // of the precision
+	if ((method == METHOD_PANEL || fast) && books && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < least) {
 		method = METHOD_TOKENS;
 		least = tokens_cycles(p, w, tokens);
 	}
@@ -256,7 +254,7 @@ void product_add(program *p, product o) {
 		list->rounded_rows = max_i32(list->rounded_rows, o.row + o.tokens);
 	}
 	if (o.method == METHOD_TOKENS) {
-		o.chunks = tokens_runs(p, w, o.tokens);
+		o.chunks = tokens_runs(p, w, o.tokens, pool_threads(p->d->pool));
 		o.units = o.chunks * tokens_blocks(p, o.tokens);
 	} else if (o.method == METHOD_PANEL || o.method == METHOD_PANEL8 || o.method == METHOD_PANEL16) {
 		o.units = (w->info.rows + AQ_TILE - 1) / AQ_TILE;
