@@ -123,44 +123,23 @@ INL void two_sums(const int32_t *book, int32_t e, const two_inputs *in, const in
 }
 
 // build_two sets the tables of one book for two groups in floats of unit.
-INL void build_two(const int32_t *book, two_inputs in, float *const t[2], const int32_t pairs, const bool four, float unit) {
+INL void build_two(const int32_t *book, two_inputs in, float *tables, const int32_t to[2], const int32_t pairs,
+	const bool four, float unit) {
 	const __m256 scale = _mm256_set1_ps(unit);
 	for (int32_t e = 0; e < AQ_ENTRIES; e += 8) {
 		__m256i s[2];
 		two_sums(book, e, &in, pairs, four, _mm256_setzero_si256(), s);
-		_mm256_store_ps(t[0] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[0])));
-		_mm256_store_ps(t[1] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[1])));
+		_mm256_store_ps(tables + to[0] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[0])));
+		_mm256_store_ps(tables + to[1] + e, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(s[1])));
 	}
 }
-
-// build_tables_int16 sets the tables of a block as build_tables does.
-static void build_tables_int16(const weight *w, const float *x, float *tables) {
-	const int32_t g = w->info.in_group, K = w->info.books, pairs = (g + 1) / 2;
-	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64)));
-	const float unit = pairs_unit(w, x);
-	for (int32_t k = 0; k < K; k++) {
-		const int32_t *book = w->book_pairs + (int64_t)k * pairs * AQ_ENTRIES;
-		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
-		for (int32_t j = 0; j < w->block; j += 2) { // the last group of a block may be built twice
-			float *const to[2] = {tables + (j * K + k) * AQ_ENTRIES, tables + (min_i32(j + 1, w->block - 1) * K + k) * AQ_ENTRIES};
-			if (pairs == 4) {
-				build_two(book, two_inputs_of(rounded, j, w->block, 4, true), to, 4, true, unit);
-			} else {
-				build_two(book, two_inputs_of(rounded, j, w->block, pairs, false), to, pairs, false, unit);
-			}
-		}
-	}
-}
-
-static void tables_int16(const table_args *a) { add_blocks(a, build_tables_int16); }
-
-// ---- fast -----------------------------------------------------------------------------------------------------------
 
 // build_two_words sets the tables of one book for two groups: the high halves of the sums, in 32s of an order that
-// packing to bytes makes natural. It returns the largest magnitudes.
-INL __m256i build_two_words(const int32_t *book, two_inputs in, int16_t *const t[2], const int32_t pairs, const bool four) {
+// packing to bytes makes natural. It joins their magnitudes to most.
+INL void build_two_words(const int32_t *book, two_inputs in, int16_t *tables, const int32_t to[2], const int32_t pairs,
+	const bool four, __m256i *most) {
 	const __m256i half = _mm256_set1_epi32(1 << 14);
-	__m256i most = _mm256_setzero_si256();
+	__m256i top = *most;
 	for (int32_t e = 0; e < AQ_ENTRIES; e += 16) {
 		__m256i s[2], n[2];
 		two_sums(book, e, &in, pairs, four, half, s);
@@ -170,30 +149,56 @@ INL __m256i build_two_words(const int32_t *book, two_inputs in, int16_t *const t
 #pragma GCC unroll 2
 		for (int32_t i = 0; i < 2; i++) {
 			const __m256i v = _mm256_packs_epi32(s[i], _mm256_srai_epi32(n[i], 15));
-			most = _mm256_max_epi16(most, _mm256_abs_epi16(v));
-			_mm256_store_si256((__m256i *)(void *)(t[i] + e), v);
+			top = _mm256_max_epi16(top, _mm256_abs_epi16(v));
+			_mm256_store_si256((__m256i *)(void *)(tables + to[i] + e), v);
 		}
 	}
-	return most;
+	*most = top;
 }
 
-// build_bytes sets the tables of a block, [group][book][256] biased bytes, by way of words of as many, and returns the value
-// of one. NaN and infinities make it NaN.
-static float build_bytes(const weight *w, const float *x, int16_t *words, uint8_t *tables) {
+// build_block sets the tables of a block, [group][book][256]: floats, or words, whose largest magnitudes it joins to most. It
+// returns the value of 1 in a sum.
+INL float build_block(const weight *w, const float *x, float *floats, int16_t *words, __m256i *most) {
 	const int32_t g = w->info.in_group, K = w->info.books, pairs = (g + 1) / 2;
-	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64))), lanes[16], top = 0;
+	int16_t rounded[AQ_LOOKUPS * 256 + 16] __attribute__((aligned(64)));
 	const float unit = pairs_unit(w, x);
-	__m256i most = _mm256_setzero_si256();
 	for (int32_t k = 0; k < K; k++) {
 		const int32_t *book = w->book_pairs + (int64_t)k * pairs * AQ_ENTRIES;
 		round_inputs(x, w->block, g, pairs_scale(w, k, unit), rounded);
 		for (int32_t j = 0; j < w->block; j += 2) { // the last group of a block may be built twice
-			int16_t *const to[2] = {words + (j * K + k) * AQ_ENTRIES, words + (min_i32(j + 1, w->block - 1) * K + k) * AQ_ENTRIES};
-			most = _mm256_max_epi16(most, pairs == 4
-				? build_two_words(book, two_inputs_of(rounded, j, w->block, 4, true), to, 4, true)
-				: build_two_words(book, two_inputs_of(rounded, j, w->block, pairs, false), to, pairs, false));
+			const int32_t to[2] = {(j * K + k) * AQ_ENTRIES, (min_i32(j + 1, w->block - 1) * K + k) * AQ_ENTRIES};
+			if (pairs == 4) {
+				const two_inputs in = two_inputs_of(rounded, j, w->block, 4, true);
+				if (floats) {
+					build_two(book, in, floats, to, 4, true, unit);
+				} else {
+					build_two_words(book, in, words, to, 4, true, most);
+				}
+			} else {
+				const two_inputs in = two_inputs_of(rounded, j, w->block, pairs, false);
+				if (floats) {
+					build_two(book, in, floats, to, pairs, false, unit);
+				} else {
+					build_two_words(book, in, words, to, pairs, false, most);
+				}
+			}
 		}
 	}
+	return unit;
+}
+
+static void build_tables_int16(const weight *w, const float *x, float *tables) { build_block(w, x, tables, NULL, NULL); }
+
+static void tables_int16(const table_args *a) { add_blocks(a, build_tables_int16); }
+
+// ---- fast -----------------------------------------------------------------------------------------------------------
+
+// build_bytes sets the tables of a block, [group][book][256] biased bytes, by way of words of as many, and returns the value
+// of one. NaN and infinities make it NaN.
+static float build_bytes(const weight *w, const float *x, int16_t *words, uint8_t *tables) {
+	int16_t lanes[16], top = 0;
+	__m256i most = _mm256_setzero_si256();
+	const float unit = build_block(w, x, NULL, words, &most);
 	_mm256_storeu_si256((__m256i *)(void *)lanes, most);
 	for (int32_t i = 0; i < 16; i++) {
 		top = lanes[i] > top ? lanes[i] : top;
@@ -201,7 +206,7 @@ static float build_bytes(const weight *w, const float *x, int16_t *words, uint8_
 	const int32_t factor = min_i32(INT16_MAX, (127 << 15) / max_i32(1, top)); // of 2^15
 	const __m256i scale = _mm256_set1_epi16((int16_t)factor), bias = _mm256_set1_epi8(-128);
 	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-	for (int32_t i = 0; i < w->block * K * AQ_ENTRIES; i += 32) {
+	for (int32_t i = 0; i < w->block * w->info.books * AQ_ENTRIES; i += 32) {
 		const __m256i *from = (const __m256i *)(const void *)(words + i);
 		const __m256i s = _mm256_packs_epi16(_mm256_mulhrs_epi16(scale, from[0]), _mm256_mulhrs_epi16(scale, from[1]));
 		_mm256_store_si256((__m256i *)(void *)(tables + i), _mm256_xor_si256(bias, _mm256_permutevar8x32_epi32(s, order)));

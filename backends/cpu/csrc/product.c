@@ -183,9 +183,12 @@ static int32_t choose_method(const program *p, const weight *w, int32_t tokens) 
 		}
 	}
 	const bool fast = fast_tokens(p, tokens), books = fast ? w->book_pairs != NULL : w->book_t != NULL; // of the precision
-	if ((method == METHOD_PANEL || fast) && books && p->k->tokens && tokens > 1 && tokens_cycles(p, w, tokens) < least) {
-		method = METHOD_TOKENS;
-		least = tokens_cycles(p, w, tokens);
+	if ((method == METHOD_PANEL || fast) && books && p->k->tokens && tokens > 1) {
+		const double cycles = tokens_cycles(p, w, tokens);
+		if (cycles < least) {
+			method = METHOD_TOKENS;
+			least = cycles;
+		}
 	}
 	// Products of an op share their rounded inputs, so few tokens, which fast precision rounds otherwise, are not for words.
 	const int32_t few = p->args.precision == AQ_PRECISION_FAST ? p->k->bytes_tokens : 1;
